@@ -1,0 +1,62 @@
+"""Networks, laws, posteriors, objectives and the training loop that joins all parts.
+
+Names are loaded on first use.
+
+Example:
+    >>> import hybrid
+    >>> hybrid.backbones.MLP(3, [8], 2).out_features
+    2
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "CheckpointError": "hybrid.checkpoint",
+    "EarlyStopping": "hybrid.callbacks",
+    "History": "hybrid.history",
+    "NonFiniteError": "hybrid.guard",
+    "Prediction": "hybrid.prediction",
+    "Runtime": "hybrid.runtime",
+    "Schedule": "hybrid.callbacks",
+    "fit": "hybrid.trainer",
+    "load": "hybrid.checkpoint",
+    "predict": "hybrid.prediction",
+    "save": "hybrid.checkpoint",
+}
+_SUBMODULES = {"backbones", "bayes", "flows", "heads", "layers", "objectives", "testing"}
+
+__all__ = [
+    "CheckpointError",
+    "EarlyStopping",
+    "History",
+    "NonFiniteError",
+    "Prediction",
+    "Runtime",
+    "Schedule",
+    "backbones",
+    "bayes",
+    "fit",
+    "flows",
+    "heads",
+    "layers",
+    "load",
+    "objectives",
+    "predict",
+    "save",
+    "testing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,39 @@
+from hybrid import backbones as backbones
+from hybrid import bayes as bayes
+from hybrid import flows as flows
+from hybrid import heads as heads
+from hybrid import layers as layers
+from hybrid import objectives as objectives
+from hybrid import testing as testing
+from hybrid.callbacks import EarlyStopping as EarlyStopping
+from hybrid.callbacks import Schedule as Schedule
+from hybrid.checkpoint import CheckpointError as CheckpointError
+from hybrid.checkpoint import load as load
+from hybrid.checkpoint import save as save
+from hybrid.guard import NonFiniteError as NonFiniteError
+from hybrid.history import History as History
+from hybrid.prediction import Prediction as Prediction
+from hybrid.prediction import predict as predict
+from hybrid.runtime import Runtime as Runtime
+from hybrid.trainer import fit as fit
+
+__all__ = [
+    "CheckpointError",
+    "EarlyStopping",
+    "History",
+    "NonFiniteError",
+    "Prediction",
+    "Runtime",
+    "Schedule",
+    "backbones",
+    "bayes",
+    "fit",
+    "flows",
+    "heads",
+    "layers",
+    "load",
+    "objectives",
+    "predict",
+    "save",
+    "testing",
+]
