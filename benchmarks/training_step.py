@@ -1,7 +1,7 @@
 """What one training step costs: the loop, the posterior and the circuit, each beside its peer.
 
 Step = forward and gradients of all parameters (and of the inputs for circuits); for the loop one
-Adam update as well. One thread; contestants alternate; minimum and median over the rounds. The ratio
+Adam update as well. One thread; contestants alternate; minimum and median over rounds. The ratio
 is ours over the peer's for the loop and the posterior (lower is better), the peer's over ours for
 circuits (higher is better).
 

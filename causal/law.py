@@ -112,8 +112,9 @@ def as_pyro(distribution: td.Distribution) -> td.Distribution:
         )
     if any(kind.__module__.split(".")[0] == "zuko" for kind in type(distribution).__mro__):
         return ZukoToPyro(distribution)
-    kind = _pyro_class(type(distribution))
-    result = kind.__new__(kind)
+    plain: Any = type(distribution)
+    kind = _pyro_class(plain)
+    result: td.Distribution = object.__new__(kind)
     result.__dict__.update(distribution.__dict__)
     return result
 
@@ -282,7 +283,10 @@ def log_probability_of(distribution: td.Distribution, value: Tensor, name: str =
     fits = shape[len(rows) :] == event and (not batch or len(rows) == len(batch))
     if fits and batch:
         lead = len(batch) > 1 and rows[0] == 1
-        fits = all(d in (1, r) or (k == 0 and lead) for k, (r, d) in enumerate(zip(rows, batch, strict=True)))
+        fits = all(
+            d in (1, r) or (k == 0 and lead)
+            for k, (r, d) in enumerate(zip(rows, batch, strict=True))
+        )
     if not fits:
         raise ValueError(_mismatch(name, shape, batch, event))
     return distribution.log_prob(value)

@@ -6,19 +6,18 @@ Both verbs dispatch on the distribution's class and are open: ``abduct.register(
 for the keywords ``convention`` and ``generator``.
 """
 
-import functools
-import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
 import torch.distributions as td
 from pyro.distributions.delta import Delta
 from pyro.distributions.torch_distribution import ExpandedDistribution
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.distributions.relaxed_bernoulli import LogitRelaxedBernoulli
 
-from causal.draws import uniform
+from causal.cases import by_distribution
+from causal.coupling import binary_noise, gumbel_noise, quantile_class, quantile_noise
 
 __all__ = ["NoiseNotRecoverable", "abduct", "replay"]
 
@@ -39,42 +38,13 @@ class NoiseNotRecoverable(TypeError):  # noqa: N818 - a verdict, like Unidentifi
         self.conventions = tuple(conventions)
 
 
-class _Open(Protocol):
-    """A verb over distributions that takes new cases."""
-
-    def __call__(
-        self,
-        distribution: td.Distribution,
-        value: Tensor,
-        /,
-        *,
-        convention: str | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor: ...
-
-    def register(self, kind: type, function: Callable[..., Tensor] | None = None) -> Any: ...
-
-
-def _open(function: Callable[..., Tensor]) -> _Open:
-    """Dispatch on the class of the first argument; pass on only the keywords a case asks for."""
-    cases = functools.singledispatch(function)
-
-    @functools.wraps(function)
-    def call(distribution: Any, value: Any, /, **options: Any) -> Tensor:
-        unknown = set(options) - {"convention", "generator"}
-        if unknown:
-            raise TypeError(f"{function.__name__} takes convention and generator, not {unknown}")
-        case = cases.dispatch(type(distribution))
-        asked = inspect.signature(case).parameters
-        return case(distribution, value, **{k: v for k, v in options.items() if k in asked})
-
-    def register(kind: type, case: Callable[..., Tensor] | None = None) -> Any:
-        if case is None:
-            return lambda given: cases.register(kind, given)
-        return cases.register(kind, case)
-
-    call.register = register  # type: ignore[attr-defined]
-    return cast("_Open", call)
+def _discrete(distribution: td.Distribution) -> bool:
+    """Whether the values are counted, as far as the distribution says."""
+    try:
+        support = distribution.support
+    except NotImplementedError:
+        return False
+    return support is not None and bool(support.is_discrete)
 
 
 def _refuse(
@@ -96,7 +66,7 @@ def _refuse(
     )
 
 
-@_open
+@by_distribution
 def abduct(
     distribution: td.Distribution,
     value: Tensor,
@@ -130,7 +100,7 @@ def abduct(
         >>> abduct(normal, torch.tensor(5.0))
         tensor(2.)
     """
-    if tuple(distribution.event_shape) or distribution.support.is_discrete:
+    if tuple(distribution.event_shape) or _discrete(distribution):
         raise _refuse(distribution, None, ())
     try:
         noise = torch.special.ndtri(distribution.cdf(value))
@@ -146,7 +116,7 @@ def abduct(
     return noise
 
 
-@_open
+@by_distribution
 def replay(
     distribution: td.Distribution,
     noise: Tensor,
@@ -172,7 +142,7 @@ def replay(
         >>> replay(torch.distributions.Normal(-1.0, 1.0), noise)
         tensor(1.)
     """
-    if tuple(distribution.event_shape) or distribution.support.is_discrete:
+    if tuple(distribution.event_shape) or _discrete(distribution):
         raise _refuse(distribution, None, ())
     try:
         return distribution.icdf(torch.special.ndtr(noise))
@@ -189,6 +159,7 @@ def _case(
 
 
 # Location and scale: y = loc + scale * e.
+_kind: type
 for _kind in (td.Normal, td.Laplace, td.Cauchy, td.Gumbel):
     _case(_kind, lambda d, v: (v - d.loc) / d.scale, lambda d, e: d.loc + d.scale * e)
 # Positive scale families: log y = log scale + e.
@@ -213,7 +184,7 @@ _case(
 )
 # y = (logits + e) / temperature with logistic e.
 _case(
-    td.LogitRelaxedBernoulli,
+    LogitRelaxedBernoulli,
     lambda d, v: v * d.temperature - d.logits,
     lambda d, e: (e + d.logits) / d.temperature,
 )
@@ -251,7 +222,8 @@ def _student_value(distribution: td.StudentT, noise: Tensor) -> Tensor:
 @abduct.register(Delta)
 def _certain_noise(distribution: Any, value: Tensor) -> Tensor:
     tolerance = 1e-8 if value.dtype == torch.float64 else 1e-4
-    if not torch.allclose(*torch.broadcast_tensors(value, distribution.v), rtol=tolerance):
+    seen, certain = torch.broadcast_tensors(value, distribution.v)
+    if not torch.allclose(seen, certain, rtol=tolerance, atol=tolerance):
         gap = (value - distribution.v).abs().max().item()
         raise ValueError(
             f"evidence contradicts a deterministic law: it is {gap:.3g} away from the law's value"
@@ -285,7 +257,7 @@ def _inner(distribution: td.Distribution, convention: str | None) -> str | None:
         return convention
     if convention == "elementwise":
         return None
-    if distribution.support.is_discrete and convention in ("quantile", "gumbel"):
+    if _discrete(distribution) and convention in ("quantile", "gumbel"):
         return convention
     raise _refuse(distribution, convention, ("elementwise",))
 
@@ -371,12 +343,6 @@ def _possible(distribution: td.Distribution, value: Tensor) -> None:
         )
 
 
-def _open_unit(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Uniform noise strictly inside (0, 1)."""
-    limits = torch.finfo(like.dtype)
-    return uniform(like.shape, like, generator).clamp(limits.tiny, 1 - limits.eps)
-
-
 @abduct.register(td.Bernoulli)
 def _bernoulli_noise(
     distribution: td.Bernoulli,
@@ -384,18 +350,10 @@ def _bernoulli_noise(
     convention: str | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    # y = 1 where e > -logits with a standard logistic e: the quantile coupling, stable in both
-    # tails. Given y, e is that logistic cut at -logits.
     if convention != "quantile":
         raise _refuse(distribution, convention, ("quantile",))
     _possible(distribution, value)
-    logits, value = torch.broadcast_tensors(distribution.logits, value)
-    one = value > 0.5
-    share = _open_unit(logits, generator).log() + logsigmoid(torch.where(one, logits, -logits))
-    tail = share - torch.log1p(-share.exp())
-    edge = -logits
-    above = torch.nextafter(edge, torch.full_like(edge, torch.inf))
-    return torch.where(one, torch.maximum(-tail, above), torch.minimum(tail, edge))
+    return binary_noise(distribution.logits, value, generator)
 
 
 @replay.register(td.Bernoulli)
@@ -405,11 +363,6 @@ def _bernoulli_value(
     if convention != "quantile":
         raise _refuse(distribution, convention, ("quantile",))
     return (noise > -distribution.logits).to(distribution.logits.dtype)
-
-
-def _gumbel(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Standard Gumbel noise."""
-    return -(-_open_unit(like, generator).log()).log()
 
 
 @abduct.register(td.Categorical)
@@ -422,21 +375,8 @@ def _categorical_noise(
     if convention not in ("quantile", "gumbel"):
         raise _refuse(distribution, convention, ("gumbel", "quantile"))
     _possible(distribution, value)
-    batch = torch.broadcast_shapes(distribution.logits.shape[:-1], value.shape)
-    logits = distribution.logits.expand(*batch, -1)
-    observed = value.long().expand(batch).unsqueeze(-1)
-    if convention == "quantile":
-        probabilities = logits.double().softmax(-1)
-        upper = probabilities.cumsum(-1).gather(-1, observed).squeeze(-1)
-        share = probabilities.gather(-1, observed).squeeze(-1)
-        return torch.logit(upper - share * _open_unit(upper, generator))
-    # Top-down: the largest of logits + e belongs to the observed class and is Gumbel around
-    # logsumexp(logits); the others are Gumbel around their own logits, cut below it.
-    top = _gumbel(logits[..., :1], generator) + logits.logsumexp(-1, keepdim=True)
-    free = _gumbel(logits, generator)
-    below = -torch.logaddexp(-top, -(free + logits)) - logits
-    noise = torch.where(torch.isfinite(logits), below, free)
-    return noise.scatter(-1, observed, top - logits.gather(-1, observed))
+    recover = quantile_noise if convention == "quantile" else gumbel_noise
+    return recover(distribution.logits, value, generator)
 
 
 @replay.register(td.Categorical)
@@ -446,6 +386,5 @@ def _categorical_value(
     if convention == "gumbel":
         return (distribution.logits + noise).argmax(-1)
     if convention == "quantile":
-        edges = distribution.logits.double().softmax(-1).cumsum(-1)[..., :-1]
-        return (torch.sigmoid(noise).unsqueeze(-1) > edges).sum(-1)
+        return quantile_class(distribution.logits, noise)
     raise _refuse(distribution, convention, ("gumbel", "quantile"))

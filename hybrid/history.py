@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas  # noqa: ICN001 (the return type is resolved by its full name)
 
 __all__ = ["History"]
 
@@ -40,13 +40,13 @@ class History:
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """One row per epoch: loss, a column per part, validation (if any) and seconds."""
-        import pandas  # not needed to train: its import takes a third of a second
+        import pandas as pd  # not needed to train: its import takes a third of a second
 
         columns: dict[str, tuple[float, ...]] = {"loss": self.loss, **self.parts}
         if self.validation is not None:
             columns["validation"] = self.validation
         columns["seconds"] = self.seconds
-        return pandas.DataFrame(columns, index=pandas.Index(self.epochs, name="epoch"))
+        return pd.DataFrame(columns, index=pd.Index(self.epochs, name="epoch"))
 
     def __len__(self) -> int:
         return len(self.epochs)

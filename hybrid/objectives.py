@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 import pyro
 import torch
+import torch.distributions as td
 from pyro.infer import ELBO as PyroELBO  # noqa: N811 (two things of the field share this name)
 from pyro.infer import Trace_ELBO
 from pyro.infer.autoguide import AutoGuide
 from torch import Tensor, nn
 
 from causal.draws import divergence, fixed
-from causal.law import log_probability_of
+from causal.law import is_integer, law_at, log_probability_of
 
 __all__ = ["ELBO", "Loss", "Pyro"]
 
@@ -118,8 +119,15 @@ class ELBO(nn.Module):
                 "ELBO takes a batch (x, y) for a Law or {name: column} for a Joint, not "
                 f"{_describe(batch)}"
             )
-        x, y = batch
-        return log_probability_of(self.model(x.unsqueeze(0)), y.unsqueeze(0), "y")
+        x, y = _cast(self.model, *batch)
+        context = x.unsqueeze(0)  # rule: the leading axis is the draws
+        law: Any = self.model
+        distribution = law_at(law, context) if x.dim() == 2 else law(context)
+        rows, event = distribution.batch_shape[1:], distribution.event_shape
+        if y.shape != rows + event:  # complain without the axis of draws, which y does not have
+            plain = td.Normal(torch.zeros(rows + event), 1.0)
+            log_probability_of(td.Independent(plain, len(event)), torch.zeros(y.shape), "y")
+        return log_probability_of(distribution, y.unsqueeze(0), "y")
 
     def extra_repr(self) -> str:
         """The numbers the objective was made with."""
@@ -157,7 +165,7 @@ class Pyro(nn.Module):
         ...         pyro.sample("y", dist.Normal(mean, 1.0), obs=y)
         >>> objective = Pyro(model, AutoNormal(model), example=torch.zeros(4))
         >>> [name for name, _ in objective.named_parameters()]
-        ['guide.locs.mean', 'guide.scales.mean_unconstrained']
+        ['guide.locs.mean_unconstrained', 'guide.scales.mean_unconstrained']
         >>> len(pyro.get_param_store())
         0
     """
@@ -210,7 +218,7 @@ class Pyro(nn.Module):
     def _scope(self) -> Iterator[Any]:
         """Pyro's parameter store with our own parameters only; modules register theirs again."""
         params = {name: self.store.get_parameter(key) for name, key in self._keys.items()}
-        state = {"params": params, "constraints": dict(self._constraints)}
+        state: Any = {"params": params, "constraints": dict(self._constraints)}
         with _HANDLERS, pyro.get_param_store().scope(state) as inner:
             yield inner
 
@@ -264,6 +272,15 @@ def _free_key(store: nn.Module, name: str) -> str:
     while hasattr(store, key):
         key += "_"
     return key
+
+
+def _cast(law: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Data in the law's dtype; whole numbers stay whole where they are classes."""
+    kinds = (p.dtype for p in law.parameters() if p.is_floating_point())
+    dtype = next(kinds, torch.get_default_dtype())
+    if hasattr(law, "support") and is_integer(law):
+        return x.to(dtype), y
+    return x.to(dtype), y.to(dtype)
 
 
 def _describe(batch: Any) -> str:

@@ -1,0 +1,104 @@
+"""The answer to a causal question, with its uncertainty and its warrant (floor 0)."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from causal.graph import Graph
+
+__all__ = ["Effect", "truncated_factorisation"]
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    r"""An effect, computed once for each draw of the weights.
+
+    Attributes:
+        draws: The effect in each draw, (draws, \*shape): shape () for an average, (batch,) for
+            individual effects. One draw where none were asked for.
+        identified: The formula that makes the effect a function of the observed distribution.
+        target: What was asked, in words.
+        level: Default probability of `interval`.
+
+    Example:
+        >>> import torch
+        >>> effect = Effect(torch.tensor([0.9, 1.0, 1.1]), "P(Y | do(X)) = P(Y | X)", "E[Y]")
+        >>> effect.value, effect.standard_error
+        (tensor(1.), tensor(0.1000))
+        >>> low, high = effect.interval(0.5)
+        >>> round(low.item(), 3), round(high.item(), 3)
+        (0.95, 1.05)
+    """
+
+    draws: Tensor
+    identified: str
+    target: str
+    level: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0 < self.level < 1:
+            raise ValueError(f"level is a probability between 0 and 1, got {self.level}")
+
+    @property
+    def value(self) -> Tensor:
+        """The mean over draws."""
+        return self.draws.mean(0)
+
+    @property
+    def standard_error(self) -> Tensor:
+        """The standard deviation over draws.
+
+        Raises:
+            ValueError: There is one draw only.
+        """
+        self._several()
+        return self.draws.std(0)
+
+    def interval(self, level: float | None = None) -> tuple[Tensor, Tensor]:
+        """The central interval over draws that holds ``level`` of them: lower and upper end.
+
+        Args:
+            level: A probability; None for the effect's own.
+
+        Raises:
+            ValueError: There is one draw only, or no probability was given.
+        """
+        self._several()
+        level = self.level if level is None else level
+        if not 0 < level < 1:
+            raise ValueError(f"level is a probability between 0 and 1, got {level}")
+        tail = (1 - level) / 2
+        ends = self.draws.new_tensor([tail, 1 - tail])
+        lower, upper = torch.quantile(self.draws, ends, dim=0).unbind(0)
+        return lower, upper
+
+    def _several(self) -> None:
+        if len(self.draws) < 2:
+            raise ValueError(
+                "one draw has no spread: ask for the effect with draws=… (at least 2) on a model "
+                "with random weights"
+            )
+
+
+def truncated_factorisation(graph: Graph, outcome: str, treatments: Collection[str]) -> str:
+    r"""The formula of an interventional distribution in a graph without hidden causes.
+
+    :math:`P(y \mid do(x)) = \sum_z \prod_{v \in \{y\} \cup z} P(v \mid pa(v))`, with :math:`z` the
+    other ancestors of :math:`y` once the arrows into :math:`x` are cut (Robins 1986; Pearl 2009,
+    equation 3.10).
+
+    Example:
+        >>> truncated_factorisation(Graph.parse("W -> X -> Y <- W"), "Y", {"X"})
+        'P(Y | do(X)) = Σ_{W} P(W) P(Y | W, X)'
+    """
+    cut = graph.remove_incoming(treatments)
+    alive = [v for v in graph.order if v in cut.ancestors(outcome) and v not in treatments]
+    terms = []
+    for name in alive:
+        parents = graph.parents(name)
+        terms.append(f"P({name} | {', '.join(parents)})" if parents else f"P({name})")
+    summed = [name for name in alive if name != outcome]
+    total = f"Σ_{{{', '.join(summed)}}} " if summed else ""
+    return f"P({outcome} | do({', '.join(sorted(treatments))})) = {total}{' '.join(terms)}"

@@ -1,0 +1,70 @@
+"""Multilayer perceptron (floor 0)."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["MLP"]
+
+
+class MLP(nn.Sequential):
+    """Linear layers with an activation between them; a plain ``torch.nn.Sequential``.
+
+    Args:
+        in_features: Width of the input.
+        hidden: Widths of the hidden layers; empty for a single linear layer.
+        out_features: Width of the result.
+        activation: A module class or another callable that makes a module, called once per hidden
+            layer, so that a PReLU has parameters of its own in each; a module is copied instead.
+        dropout: Probability with which a hidden unit is dropped in training mode.
+        device: Where the parameters live.
+        dtype: Their type.
+
+    Raises:
+        ValueError: A width is not positive, or ``dropout`` is not in [0, 1).
+
+    Example:
+        >>> mlp = MLP(3, [64, 64], 2, activation=torch.nn.PReLU)
+        >>> mlp(torch.zeros(5, 3)).shape
+        torch.Size([5, 2])
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden: Sequence[int],
+        out_features: int,
+        activation: Callable[..., Any] = nn.GELU,
+        *,
+        dropout: float = 0.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        widths = [in_features, *hidden, out_features]
+        if any(width < 1 for width in widths[1:]) or in_features < 0:
+            raise ValueError(f"widths must be positive: {widths}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout is a probability below 1: {dropout}")
+        self.in_features, self.out_features = in_features, out_features
+        for index, (width, following) in enumerate(zip(widths, widths[1:], strict=False)):
+            self.append(nn.Linear(width, following, device=device, dtype=dtype))
+            if index < len(hidden):
+                self.append(_make(activation).to(device=device, dtype=dtype))
+                if dropout:
+                    self.append(nn.Dropout(dropout))
+
+
+def _make(activation: Callable[..., Any]) -> nn.Module:
+    if isinstance(activation, nn.Module):
+        return copy.deepcopy(activation)
+    made = activation()
+    if not isinstance(made, nn.Module):
+        raise TypeError(
+            f"activation must make a torch.nn.Module, got {type(made).__name__}: "
+            "pass a class such as torch.nn.GELU, not a function such as torch.relu"
+        )
+    return made

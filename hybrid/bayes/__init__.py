@@ -1,0 +1,23 @@
+"""Any network as a distribution over networks (floor 1).
+
+A family is one file; it is used through `Posterior`, whose two methods ``fixed`` and ``divergence``
+are all that the rest of the library knows.
+"""
+
+from causal.draws import fixed
+from hybrid.bayes.batching import Layer, batched, batching_rule
+from hybrid.bayes.mean_field import MeanField
+from hybrid.bayes.posterior import Family, Posterior, Spread
+from hybrid.bayes.conversion import variational
+
+__all__ = [
+    "Family",
+    "Layer",
+    "MeanField",
+    "Posterior",
+    "Spread",
+    "batched",
+    "batching_rule",
+    "fixed",
+    "variational",
+]

@@ -1,0 +1,125 @@
+"""Turn a network, a Law or a whole model into one with random weights (floor 1)."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+from torch import nn
+
+from hybrid.bayes.batching import is_random
+from hybrid.bayes.mean_field import MeanField
+from hybrid.bayes.posterior import Family, Posterior
+
+__all__ = ["variational"]
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def variational(
+    module: nn.Module,
+    family: Family | None = None,
+    *,
+    include: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
+) -> nn.Module:
+    """The same module with random weights; its parameters are shared, as the means.
+
+    - A Law of the form ``link(body(context))`` stays the same Law, with its body in a `Posterior`.
+    - A module that contains such Laws (an SCM) is copied with each of them converted; Laws whose
+      bodies have no chosen parameter stay as they are.
+    - Any other Layer becomes a `Posterior`.
+
+    Args:
+        module: A Law, a module containing Laws, or a Layer. It is not changed.
+        family: The family of distributions; None for ``MeanField()``.
+        include: Patterns (as in a shell) on names in ``module.named_parameters()``; only matching
+            parameters become random.
+        exclude: Patterns of parameters that stay ordinary ones.
+
+    Raises:
+        ValueError: The module is already random, a pattern matches nothing, or nothing is left to
+            be made random.
+
+    Example:
+        >>> import torch
+        >>> from hybrid.heads.normal import Normal
+        >>> law = variational(Normal(torch.nn.Linear(3, 8)), MeanField(prior_scale=0.5))
+        >>> law(torch.zeros(7, 3), draws=5).batch_shape
+        torch.Size([5, 7])
+        >>> partly = variational(Normal(torch.nn.Linear(3, 8)), exclude="*.bias")
+        >>> [name for name, _ in partly.named_parameters() if "raw_scale" in name]
+        ['body.spread.raw_scale.0/weight', 'body.spread.raw_scale.1/weight']
+    """
+    if is_random(module):
+        raise ValueError(f"{type(module).__name__} is already random: convert it only once")
+    chosen = _chosen(module, _patterns(include), _patterns(exclude))
+    family = MeanField() if family is None else family
+    converted: dict[int, nn.Module] = {}
+    if any(_is_law(part) for part in module.modules()):
+        result = _convert(module, family, chosen, converted)
+        if result is module:
+            raise ValueError(f"no law of {type(module).__name__} has a parameter to make random")
+        return result
+    names = [name for name, value in module.named_parameters() if id(value) in chosen]
+    return Posterior(module, family, names=names)
+
+
+def _convert(
+    module: nn.Module, family: Family, chosen: set[int], done: dict[int, nn.Module]
+) -> nn.Module:
+    """A shallow copy of ``module`` with its Laws converted; itself where it has none."""
+    if id(module) not in done:
+        done[id(module)] = module
+        if _is_law(module):
+            body = module._modules["body"]
+            names = [n for n, value in body.named_parameters() if id(value) in chosen]
+            parts = {"body": Posterior(body, family, names=names)} if names else {}
+        else:
+            parts = {
+                name: new
+                for name, part in module._modules.items()
+                if part is not None and (new := _convert(part, family, chosen, done)) is not part
+            }
+        if parts:
+            done[id(module)] = _with_parts(module, parts)
+    return done[id(module)]
+
+
+def _with_parts(module: nn.Module, parts: dict[str, nn.Module]) -> nn.Module:
+    """A copy of ``module`` that shares its parameters and buffers, with some submodules replaced."""
+    copy = module.__new__(type(module))
+    copy.__dict__.update(module.__dict__)
+    for name, value in module.__dict__.items():
+        if isinstance(value, dict):
+            copy.__dict__[name] = value.copy()
+    copy._modules.update(parts)
+    return copy
+
+
+def _is_law(module: nn.Module) -> bool:
+    return isinstance(module._modules.get("body"), nn.Module) and callable(
+        getattr(module, "link", None)
+    )
+
+
+def _patterns(patterns: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if patterns is None:
+        return None
+    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
+
+
+def _chosen(
+    module: nn.Module, include: tuple[str, ...] | None, exclude: tuple[str, ...] | None
+) -> set[int]:
+    """Identities of the trainable parameters that the patterns choose."""
+    names = [name for name, _ in module.named_parameters()]
+    for pattern in (*(include or ()), *(exclude or ())):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(f"pattern {pattern!r} matches no parameter name: {names}")
+    return {
+        id(value)
+        for name, value in module.named_parameters()
+        if value.requires_grad
+        and (include is None or any(fnmatchcase(name, p) for p in include))
+        and not any(fnmatchcase(name, p) for p in exclude or ())
+    }

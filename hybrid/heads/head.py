@@ -1,0 +1,159 @@
+"""What all heads share: a body, a readout, and the draws axis (floor 2, above `hybrid.bayes`).
+
+A head is a Law of the form ``link(body(context))``. The body, readout included, holds every
+parameter; the link is a pure function from numbers to a distribution.
+"""
+
+import abc
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution, constraints
+
+from causal.draws import fixed
+from hybrid.bayes.batching import batched
+from hybrid.layers import Constant, Readout, in_features_of, out_features_of
+
+__all__ = ["Head", "attach", "expanded", "vector_shape"]
+
+Expandable = TypeVar("Expandable", bound=Distribution)
+
+
+class Head(nn.Module, abc.ABC):
+    """A Law ``link(body(context))``; a new head is a file with a ``link`` and its ``support``.
+
+    Args:
+        body: The whole body, readout included (`attach` makes it).
+        event_shape: Shape of one value.
+
+    Example:
+        >>> import pyro.distributions as dist
+        >>> class Exponential(Head):
+        ...     support = torch.distributions.constraints.positive
+        ...
+        ...     def __init__(self, body, features=None):
+        ...         super().__init__(attach(body, features, bias=[0.0]))
+        ...
+        ...     def link(self, raw):
+        ...         return dist.Exponential(raw.squeeze(-1).exp(), validate_args=False)
+        >>> law = Exponential(torch.nn.Linear(3, 8))
+        >>> law(torch.zeros(7, 3)).batch_shape, law(torch.zeros(7, 3), draws=5).batch_shape
+        (torch.Size([7]), torch.Size([5, 7]))
+    """
+
+    def __init__(self, body: nn.Module, event_shape: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.body = body
+        self.event_shape = torch.Size(event_shape)
+
+    @property
+    @abc.abstractmethod
+    def support(self) -> constraints.Constraint:
+        """Where the values lie."""
+
+    @property
+    def states(self) -> int | None:
+        """Number of classes of a finite law; None for all others."""
+        return getattr(self, "_states", None)
+
+    @abc.abstractmethod
+    def link(self, raw: Float[Tensor, "*batch outputs"]) -> Distribution:
+        """The distribution whose parameters are made from what the body returns."""
+
+    def forward(
+        self, context: Float[Tensor, "*batch width"], draws: int | None = None
+    ) -> Distribution:
+        """The distribution given ``context``.
+
+        Args:
+            context: ``(*batch, width)``; with a leading axis of S or 1 inside ``fixed(law, S)``.
+            draws: The number S of weight sets for a context without a draws axis; the result has
+                batch shape ``(S, *batch)``.
+
+        Raises:
+            ValueError: The context's or the body's width is not the expected one.
+        """
+        if draws is not None:
+            with fixed(self, draws):
+                return expanded(self(context.unsqueeze(0)), (draws, *context.shape[:-1]))
+        with fixed(self) as current:
+            _check_width(self.body, context)
+            if current is None:
+                return self.link(self.body(context))
+            return self.link(batched(self.body, {}, context))
+
+
+def attach(body: nn.Module | None, features: int | None, bias: Sequence[float]) -> nn.Module:
+    """Put a readout behind ``body``: a linear map to ``len(bias)`` numbers that are near ``bias``.
+
+    Args:
+        body: A Layer ``(*batch, width) → (*batch, features)``; None for numbers without a context.
+        features: Width of the body's result; None to read it from the body.
+        bias: Initial values of the numbers.
+
+    Raises:
+        ValueError: ``features`` cannot be read from the body, or differs from what is read.
+
+    Example:
+        >>> attach(torch.nn.Linear(3, 8), None, bias=[0.0, 1.0])(torch.zeros(5, 3)).shape
+        torch.Size([5, 2])
+    """
+    if body is None:
+        if features not in (None, 0):
+            raise ValueError(f"a head without a body has no features: got features={features}")
+        return Constant(bias)
+    known = out_features_of(body)
+    if features is None and known is None:
+        raise ValueError(
+            f"features= is needed: the width of what {type(body).__name__} returns is not known"
+        )
+    if features is not None and known not in (None, features):
+        raise ValueError(
+            f"the body {type(body).__name__} returns {known} features, the head was given "
+            f"features={features}"
+        )
+    readout = Readout(int(features if features is not None else known or 0), bias)
+    example: Any = next((p for p in body.parameters() if p.is_floating_point()), None)
+    if example is not None:
+        readout = readout.to(example)
+    return nn.Sequential(body, readout)
+
+
+def expanded(distribution: Expandable, batch_shape: Sequence[int]) -> Expandable:
+    """``distribution`` with this batch shape; itself where it already has it.
+
+    Example:
+        >>> expanded(torch.distributions.Normal(torch.zeros(1, 3), 1.0), (5, 3)).batch_shape
+        torch.Size([5, 3])
+    """
+    shape = torch.Size(batch_shape)
+    if distribution.batch_shape == shape:
+        return distribution
+    return distribution.expand(shape)  # type: ignore[return-value]
+
+
+def vector_shape(event: int | None) -> tuple[int, ...]:
+    """Event shape of ``event=None`` (scalar) or ``event=d`` (vector of d numbers).
+
+    Raises:
+        ValueError: ``event`` is below 1.
+
+    Example:
+        >>> vector_shape(None), vector_shape(3)
+        ((), (3,))
+    """
+    if event is not None and event < 1:
+        raise ValueError(f"event is None for a scalar or a positive number of entries: {event}")
+    return () if event is None else (event,)
+
+
+def _check_width(body: nn.Module, context: Tensor) -> None:
+    width = in_features_of(getattr(body, "mean", body))
+    if width is not None and context.shape[-1] != width:
+        raise ValueError(
+            f"the body takes {width} columns, the context has {context.shape[-1]} (shape "
+            f"{tuple(context.shape)})"
+        )

@@ -1,0 +1,82 @@
+"""Where and in which precision to train: a description, and the one door to Fabric (floor 1)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["Runtime"]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how a training runs; without any setting, plain torch on the objective's device.
+
+    Naming a device, precision or strategy hands the loop to Lightning Fabric, which must then be
+    installed (``pip install "borromean[distributed]"``); the objective is moved to the device.
+
+    Args:
+        devices: "auto", 1, or a list with one device index; None stays on the objective's device.
+        precision: Fabric's names: "32-true", "64-true", "bf16-mixed", "bf16-true", "16-mixed".
+        strategy: A Fabric strategy for one process, by name or as object.
+
+    Example:
+        >>> Runtime().asks
+        False
+        >>> Runtime(precision="bf16-mixed").asks
+        True
+    """
+
+    devices: int | str | list[int] | None = None
+    precision: int | str | None = None
+    strategy: Any = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything is set, so that Fabric is needed."""
+        return not (self.devices is None and self.precision is None and self.strategy is None)
+
+
+def fabric_of(runtime: Runtime, device: torch.device) -> Any:
+    """A launched Fabric with what the runtime asks for, and ``device`` where it names none.
+
+    Raises:
+        ImportError: Fabric is not installed.
+        ValueError: The runtime asks for several processes.
+    """
+    try:
+        from lightning_fabric import Fabric  # an extra, loaded only when a runtime asks for it
+    except ImportError as error:
+        raise ImportError(
+            'devices, precision and strategy need Fabric: pip install "borromean[distributed]"'
+        ) from error
+    accelerator, devices = "auto", runtime.devices
+    if devices is None:
+        accelerator = device.type
+        devices = 1 if device.index is None else [device.index]
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        strategy="auto" if runtime.strategy is None else runtime.strategy,
+        precision=runtime.precision,  # type: ignore[arg-type]
+    )
+    if fabric.world_size > 1:
+        raise ValueError(
+            f"{runtime} asks for {fabric.world_size} processes: hybrid.fit trains in one; use "
+            "devices=1 or a list with one index"
+        )
+    fabric.launch()
+    return fabric
+
+
+def device_of(module: nn.Module) -> torch.device | None:
+    """The device of a module's parameters; None if they lie on several."""
+    devices = {parameter.device for parameter in module.parameters()}
+    return devices.pop() if len(devices) == 1 else None
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """The floating dtype of a module's first real parameter, else torch's default."""
+    dtypes = (p.dtype for p in module.parameters() if p.is_floating_point())
+    return next(dtypes, torch.get_default_dtype())

@@ -1,0 +1,136 @@
+"""A copy of a module's trainable state and of its optimisers', to come back to (floor 0).
+
+Taking one is cheap enough for every step: the tensors are copied in one fused call into the same
+memory, and buffers that were not written to since are skipped.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+__all__ = ["Snapshot"]
+
+
+class Snapshot:
+    """Parameters and buffers of a module, and the state of its optimisers, at one moment.
+
+    Args:
+        module: Its trainable parameters and its buffers are copied.
+        optimizers: Their state and settings (learning rates) are copied too.
+
+    Example:
+        >>> import torch
+        >>> layer = torch.nn.Linear(1, 1)
+        >>> snapshot = Snapshot(layer)
+        >>> snapshot.take()
+        >>> _ = torch.nn.init.constant_(layer.weight, float("nan"))
+        >>> snapshot.restore()
+        >>> bool(layer.weight.isfinite().all())
+        True
+    """
+
+    def __init__(self, module: nn.Module, optimizers: Sequence[Optimizer] = ()) -> None:
+        self._parameters = [p for p in module.parameters() if p.requires_grad]
+        self._optimizers = tuple(optimizers)
+        self._slots = [
+            (part._buffers, name)
+            for part in module.modules()
+            for name, buffer in part._buffers.items()
+            if buffer is not None
+        ]
+        self._live: list[Tensor] = []
+        self._saved: list[Tensor] = []
+        self._buffers: list[tuple[Tensor, int, Tensor] | None] = [None] * len(self._slots)
+        self._states: list[dict[Any, Any]] = []
+        self._groups: list[list[dict[str, Any]]] = []
+
+    @property
+    def taken(self) -> bool:
+        """Whether there is a copy."""
+        return bool(self._saved)
+
+    @property
+    def elements(self) -> int:
+        """How many numbers a copy of parameters and optimiser states has (as Adam's would be)."""
+        return sum(p.numel() for p in self._parameters) * (3 if self._optimizers else 1)
+
+    @torch.no_grad()
+    def take(self) -> None:
+        """Copy the present state, over the earlier copy."""
+        live: list[Tensor] = list(self._parameters)
+        states = [
+            {key: _split(entry, live) for key, entry in optimizer.state.items()}
+            for optimizer in self._optimizers
+        ]
+        if len(live) == len(self._saved) and all(
+            a is b for a, b in zip(live, self._live, strict=True)
+        ):
+            torch._foreach_copy_(self._saved, live)
+        else:
+            self._saved = [tensor.detach().clone() for tensor in live]
+            self._live = live
+        self._states = states
+        self._groups = [
+            [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+            for optimizer in self._optimizers
+        ]
+        self._take_buffers()
+
+    def _take_buffers(self) -> None:
+        for index, (owner, name) in enumerate(self._slots):
+            buffer = owner[name]
+            if buffer is None:
+                continue
+            known = self._buffers[index]
+            if known is None or known[0] is not buffer or known[1] != buffer._version:
+                self._buffers[index] = (buffer, buffer._version, buffer.detach().clone())
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Bring the copied state back, in place."""
+        for parameter, saved in zip(self._parameters, self._saved, strict=False):
+            parameter.copy_(saved)
+        for (owner, name), known in zip(self._slots, self._buffers, strict=True):
+            if known is not None:
+                buffer, version, saved = known
+                if buffer._version != version:
+                    buffer.copy_(saved)
+                owner[name] = buffer
+        for optimizer, states, groups in zip(
+            self._optimizers, self._states, self._groups, strict=True
+        ):
+            optimizer.state.clear()
+            for key, entry in states.items():
+                optimizer.state[key] = _join(entry, self._saved)
+            for group, settings in zip(optimizer.param_groups, groups, strict=True):
+                group.update(settings)
+
+
+class _Place(int):
+    """Where a tensor of an optimiser's state lies in the flat list of copies."""
+
+
+def _split(value: Any, tensors: list[Tensor]) -> Any:
+    """``value`` with each tensor moved to the flat list and replaced by its place."""
+    if isinstance(value, Tensor):
+        tensors.append(value)
+        return _Place(len(tensors) - 1)
+    if isinstance(value, dict):
+        return {key: _split(part, tensors) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_split(part, tensors) for part in value])
+    return value
+
+
+def _join(value: Any, tensors: list[Tensor]) -> Any:
+    """The inverse of `_split`, with copies of the tensors."""
+    if isinstance(value, _Place):
+        return tensors[value].clone()
+    if isinstance(value, dict):
+        return {key: _join(part, tensors) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_join(part, tensors) for part in value])
+    return value

@@ -1,0 +1,236 @@
+"""Record a function of tensors once, replay it on others (floor 0).
+
+The circuit's Python code turns inputs and weights into gate parameters. `record` runs it once on
+example values and keeps the tensor operations it performed; `Recording.replay` repeats only these,
+on any leading dimensions: pure indexing becomes one gather, the rest runs under `torch.vmap`, and
+what depends on the weights alone is never repeated for each row of the inputs.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Group", "Instruction", "Recording", "Value", "execute", "same", "widened"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A reference to the value with this number.
+
+    Example:
+        >>> Value(3).number
+        3
+    """
+
+    number: int
+
+
+@dataclass(frozen=True, eq=False)
+class Instruction:
+    """One torch operator, by name, with its arguments; `Value` stands for a traced tensor.
+
+    Example:
+        >>> Instruction("aten::neg", (Value(0),), {}, (1,)).operator
+        'aten::neg'
+    """
+
+    operator: str
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    results: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Slots computed from the same arguments by the same instructions.
+
+    Args:
+        depends: The numbers of the arguments that are needed.
+        instructions: What computes the slots, in order.
+        values: The numbers of the values that are the slots.
+        slots: The slots they fill.
+
+    Example:
+        >>> Group((0,), (), (0,), (0,)).depends
+        (0,)
+    """
+
+    depends: tuple[int, ...]
+    instructions: tuple[Instruction, ...]
+    values: tuple[int, ...]
+    slots: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """How a list of tensors (slots) is computed from arguments of fixed core shapes.
+
+    Args:
+        shapes: The core shape of each argument; leading dimensions come in front of it.
+        constants: Slot and value of what depends on no argument.
+        gathers: Slot, argument and flat positions of what is only picked from one argument.
+        groups: Everything else.
+
+    Example:
+        >>> from quantum.tracing import record
+        >>> double = record(lambda x, w: [x[1] * w, x[0], 1.0], [(2,), ()])
+        >>> x = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+        >>> double.replay([x, torch.tensor(10.0)])[0]
+        tensor([20., 40., 60.], dtype=torch.float64)
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    constants: tuple[tuple[int, Tensor], ...]
+    gathers: tuple[tuple[int, int, Tensor], ...]
+    groups: tuple[Group, ...]
+
+    def replay(self, arguments: Sequence[Tensor]) -> list[Tensor]:
+        """The slots for these arguments, each with the leading dimensions of what it depends on.
+
+        Leading dimensions of several arguments broadcast. Computed slots are float64 or complex128,
+        gathered ones keep the dtype of their argument.
+        """
+        leads = [a.shape[: a.dim() - len(s)] for a, s in zip(arguments, self.shapes, strict=True)]
+        count = len(self.constants) + len(self.gathers) + sum(len(g.slots) for g in self.groups)
+        slots: list[Tensor] = [torch.empty(0)] * count
+        device = arguments[0].device if arguments else torch.device("cpu")
+        for slot, value in self.constants:
+            slots[slot] = value.to(device)
+        self._gather(arguments, leads, slots)
+        for group in self.groups:
+            values = _computed(group, arguments, leads, self.shapes, device)
+            for slot, value in zip(group.slots, values, strict=True):
+                slots[slot] = value
+        return slots
+
+    def _gather(
+        self, arguments: Sequence[Tensor], leads: Sequence[torch.Size], slots: list[Tensor]
+    ) -> None:
+        for argument, (tensor, lead) in enumerate(zip(arguments, leads, strict=True)):
+            wanted = [(s, p) for s, a, p in self.gathers if a == argument]
+            scalars = [(s, int(p)) for s, p in wanted if p.dim() == 0]
+            flat = tensor.reshape(*lead, math.prod(self.shapes[argument]))
+            if scalars:
+                entries = flat.unbind(-1)
+                for slot, position in scalars:
+                    slots[slot] = entries[position]
+            for slot, positions in wanted:
+                if positions.dim():
+                    index = positions.reshape(-1).to(tensor.device)
+                    slots[slot] = flat.index_select(-1, index).reshape(*lead, *positions.shape)
+
+
+@functools.cache
+def _operator(name: str) -> Any:
+    if name == "aten::copy":
+        return _copy
+    namespace, _, rest = name.partition("::")
+    base, _, overload = rest.partition(".")
+    return getattr(getattr(getattr(torch.ops, namespace), base), overload or "default")
+
+
+def _copy(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:  # noqa: ARG001
+    """``aten::copy``, which `torch.vmap` knows no rule for."""
+    return source.to(target.dtype).expand_as(target)
+
+
+def execute(
+    instructions: Sequence[Instruction], values: dict[int, Tensor], device: torch.device
+) -> None:
+    """Execute ``instructions``, adding their results to ``values``.
+
+    Args:
+        instructions: What to do, in order.
+        values: Number → tensor; holds what the instructions refer to.
+        device: Constants are moved to it.
+
+    Example:
+        >>> values = {0: torch.tensor(2.0)}
+        >>> execute([Instruction("aten::neg", (Value(0),), {}, (1,))], values, torch.device("cpu"))
+        >>> values[1]
+        tensor(-2.)
+    """
+
+    def resolve(item: Any) -> Any:
+        if isinstance(item, Value):
+            return values[item.number]
+        if isinstance(item, Tensor):
+            return item.to(device)
+        if isinstance(item, torch.device):
+            return device
+        if isinstance(item, list | tuple):
+            return [resolve(entry) for entry in item]
+        return item
+
+    for step in instructions:
+        arguments = [resolve(item) for item in step.arguments]
+        keywords = {key: resolve(item) for key, item in step.keywords.items()}
+        result = _operator(step.operator)(*arguments, **keywords)
+        tensors = result if isinstance(result, list | tuple) else [result]
+        values.update(zip(step.results, tensors, strict=False))
+
+
+def _computed(
+    group: Group,
+    arguments: Sequence[Tensor],
+    leads: Sequence[torch.Size],
+    shapes: Sequence[tuple[int, ...]],
+    device: torch.device,
+) -> list[Tensor]:
+    """The slots of one group, with the broadcast leading dimensions of its arguments."""
+    lead = torch.broadcast_shapes(*[leads[number] for number in group.depends])
+    cores = [shapes[number] for number in group.depends]
+
+    def slots(*needed: Tensor) -> tuple[Tensor, ...]:
+        values = dict(zip(group.depends, needed, strict=True))
+        execute(group.instructions, values, device)
+        return tuple(values[number] for number in group.values)
+
+    wide = [widened(arguments[number]) for number in group.depends]
+    if not lead:
+        return list(slots(*wide))
+    if lead.numel() == 0:  # vmap takes no empty axis: only the shapes are wanted
+        made = slots(*(torch.ones(s, dtype=torch.float64, device=device) for s in cores))
+        return [value.expand(*lead, *value.shape) for value in made]
+    rows = [
+        (t.expand(*lead, *s).reshape(-1, *s), 0) if leads[number] else (t, None)
+        for t, s, number in zip(wide, cores, group.depends, strict=True)
+    ]
+    made = torch.vmap(slots, in_dims=tuple(axis for _, axis in rows))(*(t for t, _ in rows))
+    return [value.reshape(*lead, *value.shape[1:]) for value in made]
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """``tensor`` in double precision, in which recordings are made and computed.
+
+    Example:
+        >>> widened(torch.zeros(1)).dtype
+        torch.float64
+    """
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
+
+
+def same(first: Any, second: Any) -> bool:
+    """Whether two recordings (or parts of them) say the same, tensors compared by value.
+
+    Example:
+        >>> same(Group((0,), (), (0,), (0,)), Group((0,), (), (0,), (0,)))
+        True
+    """
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, Tensor):
+        alike = first.shape == second.shape and first.dtype == second.dtype
+        return alike and torch.allclose(first, second, rtol=1e-12, atol=1e-12, equal_nan=True)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
+    if isinstance(first, Instruction | Group | Recording):
+        return same(vars(first), vars(second))
+    return bool(first == second)

@@ -1,0 +1,259 @@
+r"""Pure functions on state vectors ``(*batch, 2^n)`` (floor 0).
+
+The amplitude of :math:`|b_0 b_1 ... b_{n-1}>` stands at :math:`\sum_w b_w 2^{n-1-w}`. Leading
+dimensions of gates and states broadcast; nothing is written in place, so that autograd and every
+`torch.func` transform apply. Index tables are kept as NumPy arrays and shared.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+__all__ = [
+    "apply_diagonal",
+    "apply_matrix",
+    "ground",
+    "inner",
+    "marginal",
+    "permutation",
+    "permute",
+    "prepare",
+    "probabilities",
+    "reduced",
+]
+
+Bits = tuple[int, ...]
+
+
+def ground(wires: int, dtype: torch.dtype, device: torch.device) -> Complex[Tensor, " states"]:
+    """The state :math:`|0...0>` of ``wires`` wires, shape ``(2^wires,)``.
+
+    Example:
+        >>> ground(1, torch.complex64, torch.device("cpu"))
+        tensor([1.+0.j, 0.+0.j])
+    """
+    return torch.cat(
+        [
+            torch.ones(1, dtype=dtype, device=device),
+            torch.zeros(2**wires - 1, dtype=dtype, device=device),
+        ]
+    )
+
+
+def apply_matrix(
+    state: Complex[Tensor, "*batch states"],
+    matrix: Complex[Tensor, "*lead d d"],
+    wires: Bits,
+    controls: Bits = (),
+    control_values: tuple[bool, ...] = (),
+) -> Complex[Tensor, "*out states"]:
+    r"""Apply a matrix to ``wires``, where the controls carry their values: :math:`|1><1| \otimes U`.
+
+    Args:
+        state: ``(*batch, 2^n)``.
+        matrix: ``(*lead, 2^k, 2^k)`` for k wires, the first the most significant.
+        wires: Target wires.
+        controls: Control wires.
+        control_values: One bit each.
+
+    Example:
+        >>> flip = torch.tensor([[0, 1], [1, 0]], dtype=torch.complex64)
+        >>> apply_matrix(ground(2, torch.complex64, flip.device), flip, (1,))
+        tensor([0.+0.j, 1.+0.j, 0.+0.j, 0.+0.j])
+    """
+    n = _wires(state)
+    if len(wires) == 1 and not controls:
+        # Entry by entry: for 2 x 2 matrices faster than a matrix product in every shape.
+        parts = state.unflatten(-1, (2 ** wires[0], 2, 2 ** (n - 1 - wires[0])))
+        low, high = parts.unbind(-2)
+        (a, b), (c, d) = (row.unbind(-1) for row in matrix[..., None, None, :, :].unbind(-2))
+        return torch.stack([a * low + b * high, c * low + d * high], -2).flatten(-3)
+    chosen, others, back = _subspace(n, wires, controls, control_values)
+    picked = state.index_select(-1, _index(chosen, state)).unflatten(-1, (-1, 2 ** len(wires)))
+    moved = torch.matmul(picked, matrix.mT).flatten(-2)
+    if len(others):
+        rest = state.index_select(-1, _index(others, state))
+        moved = torch.cat([moved, rest.expand(*moved.shape[:-1], -1)], -1)
+    return moved.index_select(-1, _index(back, state))
+
+
+def apply_diagonal(
+    state: Complex[Tensor, "*batch states"],
+    diagonal: Complex[Tensor, "*lead d"],
+    wires: Bits,
+    controls: Bits = (),
+    control_values: tuple[bool, ...] = (),
+) -> Complex[Tensor, "*out states"]:
+    """Multiply by a diagonal ``(*lead, 2^k)`` on ``wires`` where the controls carry their values.
+
+    Example:
+        >>> z = torch.tensor([1, -1], dtype=torch.complex64)
+        >>> apply_diagonal(torch.ones(2, dtype=torch.complex64), z, (0,))
+        tensor([ 1.+0.j, -1.+0.j])
+    """
+    n = _wires(state)
+    if wires and not controls and wires == tuple(range(wires[0], wires[0] + len(wires))):
+        parts = state.unflatten(-1, (2 ** wires[0], 2 ** len(wires), -1))
+        return (parts * diagonal[..., None, :, None]).flatten(-3)
+    if controls:
+        diagonal = torch.cat([diagonal, torch.ones_like(diagonal[..., :1])], -1)
+    entries = _entries(n, wires, controls, control_values)
+    return state * diagonal.index_select(-1, _index(entries, state))
+
+
+def permutation(
+    wires: int,
+    images: tuple[int, ...],
+    targets: Bits,
+    controls: Bits = (),
+    control_values: tuple[bool, ...] = (),
+) -> np.ndarray:
+    """For each amplitude of a permuted state: the position it is taken from, ``(2^wires,)``.
+
+    Args:
+        wires: The number of wires of the state.
+        images: The basis state that each basis state of the targets goes to.
+        targets: Target wires.
+        controls: Control wires.
+        control_values: One bit each.
+
+    Example:
+        >>> permutation(2, (1, 0), (1,), (0,), (True,)).tolist()
+        [0, 1, 3, 2]
+    """
+    chosen, _, _ = _subspace(wires, targets, controls, control_values)
+    source = np.arange(2**wires)
+    rows = chosen.reshape(-1, 2 ** len(targets))
+    source[rows[:, list(images)]] = rows
+    return source
+
+
+def permute(
+    state: Complex[Tensor, "*batch states"], source: np.ndarray
+) -> Complex[Tensor, "*batch states"]:
+    """Take the amplitudes of ``state`` from the positions ``source``.
+
+    Example:
+        >>> permute(torch.tensor([1, 2j]), np.array([1, 0]))
+        tensor([0.+2.j, 1.+0.j])
+    """
+    return state.index_select(-1, _index(source, state))
+
+
+def prepare(
+    state: Complex[Tensor, "*batch states"], amplitudes: Complex[Tensor, "*lead d"], wires: Bits
+) -> Complex[Tensor, "*out states"]:
+    """Put ``wires``, which must be in :math:`|0>` and free of entanglement, into a given state.
+
+    Args:
+        state: ``(*batch, 2^n)``.
+        amplitudes: ``(*lead, 2^k)``.
+        wires: The k wires.
+
+    Example:
+        >>> plus = torch.full((2,), 0.5**0.5, dtype=torch.complex64)
+        >>> prepare(ground(2, torch.complex64, plus.device), plus, (1,)).abs()
+        tensor([0.7071, 0.7071, 0.0000, 0.0000])
+    """
+    chosen, _, back = _subspace(_wires(state), wires, (), ())
+    zeros = chosen.reshape(-1, 2 ** len(wires))[:, 0]
+    rest = state.index_select(-1, _index(zeros, state))
+    product = rest[..., :, None] * amplitudes[..., None, :]
+    return product.flatten(-2).index_select(-1, _index(back, state))
+
+
+def inner(
+    left: Complex[Tensor, "*batch states"], right: Complex[Tensor, "*other states"]
+) -> Complex[Tensor, "*out"]:
+    r"""Inner product :math:`<left|right>` over the last axis.
+
+    Example:
+        >>> inner(torch.tensor([1j, 0j]), torch.tensor([1 + 0j, 0j]))
+        tensor(0.-1.j)
+    """
+    return (left.conj() * right).sum(-1)
+
+
+def probabilities(state: Complex[Tensor, "*batch states"]) -> Float[Tensor, "*batch states"]:
+    r"""Probabilities of the basis states :math:`|\psi_i|^2`.
+
+    Example:
+        >>> probabilities(torch.tensor([0.6, 0.8j]))
+        tensor([0.3600, 0.6400])
+    """
+    return state.real.square() + state.imag.square()
+
+
+def marginal(chances: Float[Tensor, "*batch states"], wires: Bits) -> Float[Tensor, "*batch d"]:
+    """Sum probabilities ``(*batch, 2^n)`` over all wires but ``wires``, in the order given.
+
+    Example:
+        >>> marginal(torch.tensor([0.1, 0.2, 0.3, 0.4]), (0,))
+        tensor([0.3000, 0.7000])
+    """
+    n = _wires(chances)
+    if wires == tuple(range(n)):
+        return chances
+    chosen, _, _ = _subspace(n, wires, (), ())
+    ordered = chances.index_select(-1, _index(chosen, chances))
+    return ordered.unflatten(-1, (-1, 2 ** len(wires))).sum(-2)
+
+
+def reduced(state: Complex[Tensor, "*batch states"], wires: Bits) -> Complex[Tensor, "*batch d d"]:
+    r"""Density matrix of ``wires``: :math:`\rho = \mathrm{Tr}_{rest} |\psi><\psi|`.
+
+    Example:
+        >>> reduced(ground(2, torch.complex64, torch.device("cpu")), (0,)).real
+        tensor([[1., 0.],
+                [0., 0.]])
+    """
+    chosen, _, _ = _subspace(_wires(state), wires, (), ())
+    rows = state.index_select(-1, _index(chosen, state)).unflatten(-1, (-1, 2 ** len(wires)))
+    return rows.mT @ rows.conj()
+
+
+def _wires(state: Tensor) -> int:
+    return state.shape[-1].bit_length() - 1
+
+
+def _index(positions: np.ndarray, like: Tensor) -> Tensor:
+    return torch.as_tensor(positions, device=like.device)
+
+
+@functools.lru_cache(maxsize=512)
+def _subspace(
+    wires: int, targets: Bits, controls: Bits, values: tuple[bool, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions where the controls carry their values, ``(rest, 2^targets)`` flat; the others; back.
+
+    ``back`` undoes the order "chosen, then others".
+    """
+    places = np.arange(2**wires)
+    free = [w for w in range(wires) if w not in targets]
+    order = places.reshape((2,) * wires).transpose(*free, *targets).reshape(-1)
+    active = _active(wires, controls, values)
+    chosen, others = order[active[order]], places[~active]
+    back = np.argsort(np.concatenate([chosen, others]))
+    return chosen, others, back
+
+
+@functools.lru_cache(maxsize=512)
+def _entries(wires: int, targets: Bits, controls: Bits, values: tuple[bool, ...]) -> np.ndarray:
+    """For each basis state the entry of a diagonal on ``targets``; one past it: controls are off."""
+    places = np.arange(2**wires)
+    entry = np.zeros_like(places)
+    for target in targets:
+        entry = 2 * entry + (places >> (wires - 1 - target) & 1)
+    return np.where(_active(wires, controls, values), entry, 2 ** len(targets))
+
+
+def _active(wires: int, controls: Bits, values: Sequence[bool]) -> np.ndarray:
+    places = np.arange(2**wires)
+    active = np.ones(2**wires, dtype=bool)
+    for wire, value in zip(controls, values, strict=True):
+        active &= (places >> (wires - 1 - wire) & 1) == int(value)
+    return active

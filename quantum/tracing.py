@@ -1,0 +1,305 @@
+"""Record a function of tensors on example values (floor 1).
+
+Two modes watch the function: one below autograd writes down every operator, one above notices when
+the value of a traced tensor is about to leave torch, where a recording would silently go wrong.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+from quantum.recording import Group, Instruction, Recording, Value, execute, widened
+
+__all__ = ["record"]
+
+# Operations that only move entries: a slot made of these alone is a gather from its argument.
+_MOVES = frozenset(
+    f"aten::{name}"
+    for name in (
+        "select.int slice.Tensor unbind.int view _unsafe_view alias t split.Tensor clone squeeze "  # noqa: SIM905
+        "split_with_sizes squeeze.dim squeeze.dims unsqueeze transpose.int permute expand diagonal "
+        "flip cat stack repeat"
+    ).split()
+)
+# Python-level doors through which the value of a tensor leaves torch.
+_ESCAPES = frozenset(
+    "numpy __array__ item tolist __bool__ __float__ __int__ __index__ __complex__ equal allclose "  # noqa: SIM905
+    "is_nonzero __contains__ __repr__ __format__".split()
+)
+_COPIES = frozenset({"tensor", "as_tensor", "asarray"})  # of lists
+
+
+def record(
+    function: Callable[..., Sequence[Any]],
+    shapes: Sequence[Sequence[int]],
+    *,
+    seed: int = 0,
+    trusted: Callable[[Tensor], Tensor] | None = None,
+) -> Recording:
+    """Record ``function``, which takes tensors of these shapes and returns a sequence of tensors.
+
+    Everything is recorded in float64 (and replayed in it), on positive example values from a
+    generator of its own. The function must compute the same thing whatever the values are.
+
+    Args:
+        function: Takes one tensor per shape; returns tensors and numbers.
+        shapes: Core shapes of its arguments.
+        seed: Chooses the example values.
+        trusted: Called with a traced tensor when its value leaves torch (``.item()``, ``bool``,
+            ``.numpy()``); returns the tensor to be shown, or raises. None always raises.
+
+    Raises:
+        ValueError: The function looks at the value of an argument.
+
+    Example:
+        >>> record(lambda x: [x[0] if x[0] > 0 else x[1]], [(2,)])
+        Traceback (most recent call last):
+        ...
+        ValueError: the value of a traced tensor is needed: ...
+    """
+    generator = torch.Generator().manual_seed(seed)
+    examples = [
+        0.1 + 0.8 * torch.rand(tuple(s), generator=generator, dtype=torch.float64) for s in shapes
+    ]
+    tape = _Tape(examples)
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.autocast("cpu", enabled=False))
+        stack.enter_context(_Guard(tape, trusted or _refuse))
+        stack.enter_context(tape)
+        outputs = [_tensor(value) for value in function(*examples)]
+    if tape.writes:
+        # Writes into tensors: repeat the tape with every write turned into a new tensor.
+        tape = tape.functional(outputs)
+        outputs = tape.outputs
+    return _finish(tape, outputs, tuple(tuple(s) for s in shapes))
+
+
+class _Tape(TorchDispatchMode):
+    """Writes down every operator that runs, and which values descend from the arguments."""
+
+    def __init__(self, examples: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.examples = list(examples)
+        self.kept: list[Tensor] = []  # keeps ids unique: value number → tensor
+        self.numbers: dict[int, int] = {}
+        self.traced: list[frozenset[int]] = []  # value number → arguments it descends from
+        self.instructions: list[Instruction] = []
+        self.outputs: list[Tensor] = []
+        self.paused = False
+        self.writes = False
+        for argument, example in enumerate(self.examples):
+            self._keep(example, frozenset([argument]))
+
+    def _keep(self, tensor: Tensor, descent: frozenset[int]) -> int:
+        number = self.numbers.setdefault(id(tensor), len(self.kept))
+        if number == len(self.kept):
+            self.kept.append(tensor)
+            self.traced.append(descent)
+        else:
+            self.traced[number] |= descent
+        return number
+
+    def descent(self, value: Any) -> frozenset[int]:
+        """The arguments that any tensor in ``value`` descends from."""
+        found: frozenset[int] = frozenset()
+        for leaf in tree_flatten(value)[0]:
+            if isinstance(leaf, Tensor) and id(leaf) in self.numbers:
+                found |= self.traced[self.numbers[id(leaf)]]
+        return found
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self.paused:
+            return func(*args, **kwargs)
+        descent = self.descent((args, kwargs))
+        if descent:
+            self._check(func, args)
+        if descent and not func._schema.is_mutable:
+            args, kwargs = self._widened(args, kwargs)
+        reference = functools.partial(tree_map_only, Tensor, self._reference)
+        arguments, keywords = reference(args), reference(kwargs)
+        result = func(*args, **kwargs)
+        tensors = [leaf for leaf in tree_flatten(result)[0] if isinstance(leaf, Tensor)]
+        results = tuple(self._keep(tensor, descent) for tensor in tensors)
+        self.instructions.append(Instruction(func.name(), arguments, keywords, results))
+        self.writes |= func._schema.is_mutable
+        return result
+
+    def _check(self, func: Any, args: tuple[Any, ...]) -> None:
+        """Refuse operators whose outcome or shape depends on traced values."""
+        masks = [args[0]]
+        if func.overloadpacket in (torch.ops.aten.index, torch.ops.aten.index_put):
+            masks = [i for i in args[1] if i is not None and i.dtype in (torch.bool, torch.uint8)]
+        elif not {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(func.tags):
+            return
+        for mask in masks:
+            if self.descent(mask):
+                _refuse(mask)
+
+    def _reference(self, tensor: Tensor) -> Any:
+        number = self.numbers.get(id(tensor))
+        return Value(number) if number is not None else tensor.clone()
+
+    def _widened(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Constants in the precision of the trace, so that code written for float32 records."""
+
+        def widen(tensor: Tensor) -> Tensor:
+            if self.descent(tensor) or tensor.dim() == 0:
+                return tensor
+            wide = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+            return tensor.to(wide.get(tensor.dtype, tensor.dtype))
+
+        leaves = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
+        doubles = (torch.float64, torch.complex128)
+        if not any(leaf.dtype in doubles and self.descent(leaf) for leaf in leaves):
+            return args, kwargs
+        widened: tuple[Any, Any] = tree_map_only(Tensor, widen, (args, kwargs))
+        return widened
+
+    def functional(self, outputs: Sequence[Tensor]) -> "_Tape":
+        """This tape again without writes into tensors."""
+        numbers = [self._reference(output) for output in outputs]
+
+        tape = _Tape(self.examples)
+        steps = 0
+
+        def again(*arguments: Tensor) -> list[Tensor]:
+            nonlocal steps
+            values: dict[int, Tensor] = dict(enumerate(arguments))
+            execute(self.instructions, values, torch.device("cpu"))
+            steps = len(tape.instructions)
+            return [values[n.number] if isinstance(n, Value) else n.clone() for n in numbers]
+
+        with tape:
+            tape.outputs = torch.func.functionalize(again)(*self.examples)
+        # `functionalize` hands its results out detached: undo that, gradients flow through them.
+        last = tape.instructions[steps:]
+        inner = {
+            i.results[0]: tape.kept[i.arguments[0].number]
+            for i in last
+            if i.operator == "aten::detach"
+        }
+        tape.outputs = [inner.get(tape.numbers.get(id(o), -1), o) for o in tape.outputs]
+        return tape
+
+
+class _Guard(TorchFunctionMode):
+    """Notices when the value of a traced tensor is about to leave torch."""
+
+    def __init__(self, tape: _Tape, trusted: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.tape = tape
+        self.trusted = trusted
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in _COPIES and args and isinstance(args[0], list | tuple):
+            if self.tape.descent(args[0]):
+                raise ValueError(
+                    f"torch.{name}([...]) of traced tensors copies their values and stops "
+                    "gradients: use torch.stack([...])"
+                )
+        if name in _ESCAPES:
+            for leaf in tree_flatten((args, kwargs or {}))[0]:
+                if isinstance(leaf, Tensor) and self.tape.descent(leaf):
+                    self.tape.paused = True
+                    try:
+                        shown = self.trusted(leaf)
+                    finally:
+                        self.tape.paused = False
+                    args = tree_map_only(
+                        Tensor, lambda t, a=leaf, b=shown: b if t is a else t, args
+                    )
+        return func(*args, **(kwargs or {}))
+
+
+def _refuse(tensor: Tensor) -> Tensor:
+    raise ValueError(
+        "the value of a traced tensor is needed: the circuit is traced once, so its structure may "
+        f"depend on shapes but not on values (a tensor of shape {tuple(tensor.shape)} was asked "
+        "for its value by bool(), float(), .item(), .numpy(), .detach() or the like). Use torch "
+        "functions of the inputs instead, torch.where for a choice"
+    )
+
+
+def _tensor(value: Any) -> Tensor:
+    """Python numbers and arrays keep their own precision instead of torch's default one."""
+    return value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+
+
+def _finish(
+    tape: _Tape, outputs: Sequence[Tensor], shapes: tuple[tuple[int, ...], ...]
+) -> Recording:
+    """Sort the outputs into constants, gathers and groups with only the instructions they need."""
+    constants, gathers = [], []
+    grouped: dict[frozenset[int], list[tuple[int, int]]] = {}
+    positions = _positions(tape)
+    for slot, output in enumerate(outputs):
+        descent = tape.descent(output)
+        if not descent:
+            constants.append((slot, widened(output.clone())))
+            continue
+        number = tape.numbers[id(output)]
+        if number in positions:
+            (argument,) = descent
+            gathers.append((slot, argument, positions[number]))
+        else:
+            grouped.setdefault(descent, []).append((slot, number))
+    groups = []
+    for descent, members in grouped.items():
+        numbers = tuple(number for _, number in members)
+        needed = _needed(tape, numbers)
+        groups.append(Group(tuple(sorted(descent)), needed, numbers, tuple(s for s, _ in members)))
+    return Recording(shapes, tuple(constants), tuple(gathers), tuple(groups))
+
+
+def _needed(tape: _Tape, numbers: Sequence[int]) -> tuple[Instruction, ...]:
+    """The traced instructions that the values with these numbers rest on, in order."""
+
+    def settle(item: Any) -> Any:
+        if isinstance(item, Value) and not tape.traced[item.number]:
+            return tape.kept[item.number].clone()
+        if isinstance(item, list | tuple):
+            return [settle(entry) for entry in item]
+        return item
+
+    wanted = set(numbers)
+    chosen: list[Instruction] = []
+    for step in reversed(tape.instructions):
+        if wanted.isdisjoint(step.results):
+            continue
+        arguments = tuple(settle(item) for item in step.arguments)
+        keywords = {key: settle(item) for key, item in step.keywords.items()}
+        leaves = tree_flatten((arguments, keywords))[0]
+        wanted.update(leaf.number for leaf in leaves if isinstance(leaf, Value))
+        chosen.append(Instruction(step.operator, arguments, keywords, step.results))
+    return tuple(reversed(chosen))
+
+
+def _positions(tape: _Tape) -> dict[int, Tensor]:
+    """For each value that is merely picked from one argument: the flat positions it is made of."""
+    positions: dict[int, Tensor] = {}
+    for number, example in enumerate(tape.examples):
+        positions[number] = torch.arange(example.numel()).reshape(example.shape)
+    for step in tape.instructions:
+        leaves = tree_flatten((step.arguments, step.keywords))[0]
+        sources = [leaf.number for leaf in leaves if isinstance(leaf, Value)]
+        pure = step.operator in _MOVES and not any(isinstance(leaf, Tensor) for leaf in leaves)
+        known = all(number in positions for number in sources)
+        if pure and known and len({tape.traced[number] for number in sources}) == 1:
+            execute([step], positions, torch.device("cpu"))
+    return positions
