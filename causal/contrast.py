@@ -1,7 +1,7 @@
 """The mean of an outcome under two interventions, on given rows (floor 1)."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributions as td
@@ -10,9 +10,9 @@ from torch import Tensor
 from causal.ancestral import simulate
 from causal.columns import Mechanisms
 from causal.draws import seeded
-from causal.law import draw_from, states_of
+from causal.law import draw_from
 
-__all__ = ["contrast", "needed_rows"]
+__all__ = ["mean_contrast", "needed_rows"]
 
 
 def needed_rows(model: Mechanisms, outcome: str, arms: Iterable[Mapping[str, Any]]) -> set[str]:
@@ -28,23 +28,31 @@ def needed_rows(model: Mechanisms, outcome: str, arms: Iterable[Mapping[str, Any
         ['W']
     """
     arms = list(arms)
-    return set().union(*(_roles(model, outcome, arm, arms)[1] for arm in arms))
+    return set().union(*(_roles(model, outcome, arm, arms).kept for arm in arms))
+
+
+class _Roles(NamedTuple):
+    """Where the variables on the way to the outcome get their values."""
+
+    simulated: set[str]
+    kept: set[str]
+    acted: set[str]
 
 
 def _roles(
     model: Mechanisms, outcome: str, arm: Mapping[str, Any], arms: Iterable[Mapping[str, Any]]
-) -> tuple[set[str], set[str]]:
-    """What is simulated on the way to the outcome, and what is kept as observed."""
+) -> "_Roles":
+    """Follow the outcome's ancestors until an intervention or an observed value stops each path."""
     treatments = {name for other in arms for name in other}
     below = {d for name in treatments for d in model.graph.descendants(name) - {name}}
-    simulated: set[str] = set()
-    kept: set[str] = set()
+    simulated, kept, acted = roles = _Roles(set(), set(), set())
     pending = [outcome]
     while pending:
         name = pending.pop()
-        if name in simulated or name in kept:
+        if name in simulated | kept | acted:
             continue
         if name in arm:
+            acted.add(name)
             action = arm[name]
             if callable(action) and not isinstance(action, Tensor | td.Distribution):
                 pending += model.parents[name]
@@ -53,10 +61,10 @@ def _roles(
             pending += model.parents[name]
         else:
             kept.add(name)
-    return simulated, kept
+    return roles
 
 
-def contrast(
+def mean_contrast(
     model: Mechanisms,
     outcome: str,
     arms: tuple[Mapping[str, Any], Mapping[str, Any]],
@@ -91,30 +99,21 @@ def contrast(
         ...         return torch.distributions.Normal(2 * context.sum(-1), 1.0)
         >>> graph, parents = Graph.parse("X -> Y"), {"X": (), "Y": ("X",)}
         >>> model = Mechanisms(graph, {"X": Noisy(), "Y": Noisy()}, parents, torch.zeros(()))
-        >>> contrast(model, "Y", ({"X": 1.0}, {"X": 0.0}), {}, (3,))
+        >>> mean_contrast(model, "Y", ({"X": 1.0}, {"X": 0.0}), {}, (3,))
         tensor(2.)
     """
-    random = (_roles(model, outcome, arm, arms)[0] - {outcome} for arm in arms)
-    count = samples if any(random) or not _has_mean(model, outcome) else 1
+    random = any(_roles(model, outcome, arm, arms).simulated - {outcome} for arm in arms)
     common = torch.Generator().manual_seed(_seed(generator))
     state = common.get_state()
     at = len(full) - 1
-    wide = (*full[:at], count, full[-1])
+    wide = (*full[:at], samples if random else 1, full[-1])
     seen = {name: row.unsqueeze(at) for name, row in rows.items()}
     means = []
     for arm in arms:
         common.set_state(state)
-        means.append(_mean(model, outcome, arm, arms, seen, wide, common))
-    difference = means[0] - means[1]
-    return difference.mean((at, at + 1))
-
-
-def _has_mean(model: Mechanisms, outcome: str) -> bool:
-    """Whether the law of a variable says that it has a mean in closed form.
-
-    Unknown before it is called, so that simulated outcomes take all samples: True only if finite.
-    """
-    return states_of(model.laws[outcome]) == 2
+        roles = _roles(model, outcome, arm, arms)
+        means.append(_mean(model, outcome, roles, arm, seen, wide, samples, common))
+    return means[0] - means[1]
 
 
 def _seed(generator: torch.Generator | None) -> int:
@@ -125,32 +124,31 @@ def _seed(generator: torch.Generator | None) -> int:
 def _mean(
     model: Mechanisms,
     outcome: str,
+    roles: _Roles,
     arm: Mapping[str, Any],
-    arms: tuple[Mapping[str, Any], Mapping[str, Any]],
     seen: Mapping[str, Tensor],
     full: tuple[int, ...],
+    samples: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """The outcome's mean in each row, or one simulated value where its law knows no mean."""
-    simulated, kept = _roles(model, outcome, arm, arms)
-    event = model.event_shape(outcome)
-    names = (simulated | kept | set(arm)) - {outcome}
-    known = {name: seen[name] for name in kept}
-    values = simulate(
-        model, full, actions=arm, kept=known, names=names, generator=generator
-    )
-    if outcome in kept:
-        return known[outcome].expand(*full, *event)
+    """The outcome's mean over samples and rows; from simulated values if its law knows no mean."""
+    axes = (len(full) - 2, len(full) - 1)
+    known = {name: seen[name] for name in roles.kept}
+    if outcome in roles.kept:
+        return known[outcome].expand(*full, *model.event_shape(outcome)).mean(axes)
+    names = (roles.simulated | roles.kept | roles.acted) - {outcome}
+    values = simulate(model, full, actions=arm, kept=known, names=names, generator=generator)
     rows = (*(1 for _ in full[:-1]), full[-1])
     law = model.at(outcome, values, rows, full)
     try:
         mean = law.mean
     except (NotImplementedError, AttributeError):
+        full = (*full[:-2], samples, full[-1])
         with seeded(generator):
-            mean = draw_from(law)
+            mean = draw_from(model.at(outcome, values, rows, full))
     if not bool(mean.isfinite().all()):
         raise ValueError(
-            f"the law of {outcome!r} ({type(law).__name__}) has no finite mean: its average effect "
-            "is undefined (make a class a binary variable; use sample(do=…) for quantiles)"
+            f"the law of {outcome!r} ({type(law).__name__}) has no finite mean, so that its "
+            "average effect is undefined: make a class a binary variable, or use sample(do=…)"
         )
-    return mean.expand(*full, *event)
+    return mean.expand(*full, *model.event_shape(outcome)).mean(axes)

@@ -12,7 +12,7 @@ from causal.columns import Mechanisms, Table
 from causal.draws import seeded
 from causal.noise import NoiseNotRecoverable, abduct, replay
 
-__all__ = ["Counterfactual", "counterfactual"]
+__all__ = ["Counterfactual", "in_worlds"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Counterfactual(Mapping[str, Tensor]):
         return len(self.columns)
 
 
-def counterfactual(
+def in_worlds(
     model: Mechanisms,
     evidence: Table,
     worlds: Sequence[Mapping[str, Any]],
@@ -84,7 +84,7 @@ def counterfactual(
         >>> laws = {"X": Noisy(), "Y": Noisy()}
         >>> model = Mechanisms(Graph.parse("X -> Y"), laws, parents, torch.zeros(()))
         >>> seen = {"X": torch.tensor([1.0]), "Y": torch.tensor([1.5])}
-        >>> counterfactual(model, seen, [{"X": 0.0}])["Y"]
+        >>> in_worlds(model, seen, [{"X": 0.0}])["Y"]
         tensor([[0.5000]])
     """
     if not worlds:
@@ -98,7 +98,7 @@ def counterfactual(
     needed = (needed | acted) - _always_set(model, worlds, moved)
     rows = model.rows(evidence, sorted(needed))
     if not rows:
-        raise ValueError(f"evidence is empty: give at least one column, for its rows")
+        raise ValueError("evidence is empty: give at least one column, for its rows")
     n = len(next(iter(rows.values())))
     lead = () if draws is None else (draws,)
     seen = {name: row if draws is None else row.unsqueeze(0) for name, row in rows.items()}

@@ -356,7 +356,7 @@ class Factor:
         return {name: (found | known)[name] for name in self.variables}
 
 
-def _flatten(factor: Factor) -> tuple[list[Tensor], Any]:
+def _flatten(factor: Factor) -> tuple[list[Any], Any]:
     return [factor.values], (factor.names, factor.labels)
 
 

@@ -83,7 +83,7 @@ def _pyro_class(kind: type) -> type:
     return type(kind.__name__, (kind, TorchDistributionMixin), {"__module__": kind.__module__})
 
 
-def as_pyro(distribution: td.Distribution) -> td.Distribution:
+def as_pyro(distribution: Any) -> td.Distribution:
     """The same distribution, with the same tensors, in a class that ``pyro.sample`` accepts.
 
     Pyro's own come back unchanged; zuko's are wrapped by ``pyro.contrib.zuko``; any other torch

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "CheckpointError": "hybrid.checkpoint",
+    "CheckpointError": "hybrid.archive",
     "EarlyStopping": "hybrid.callbacks",
     "History": "hybrid.history",
     "NonFiniteError": "hybrid.guard",

@@ -5,9 +5,9 @@ from hybrid import heads as heads
 from hybrid import layers as layers
 from hybrid import objectives as objectives
 from hybrid import testing as testing
+from hybrid.archive import CheckpointError as CheckpointError
 from hybrid.callbacks import EarlyStopping as EarlyStopping
 from hybrid.callbacks import Schedule as Schedule
-from hybrid.checkpoint import CheckpointError as CheckpointError
 from hybrid.checkpoint import load as load
 from hybrid.checkpoint import save as save
 from hybrid.guard import NonFiniteError as NonFiniteError

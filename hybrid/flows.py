@@ -5,6 +5,7 @@ that switch is put back here.
 """
 
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -48,12 +49,12 @@ class FlowDistribution(TorchDistribution):
         tensor([0.3989, 0.3989, 0.3989])
     """
 
-    arg_constraints = {}
+    arg_constraints: ClassVar = {}
     has_rsample = True
 
     def __init__(
         self,
-        transform: Transform,
+        transform: Any,
         batch_shape: Sequence[int],
         event_shape: Sequence[int],
         like: Tensor,
@@ -109,7 +110,7 @@ class FlowDistribution(TorchDistribution):
         """``value`` with every batch axis, so that the transform cannot lose one."""
         rows = value.shape[: value.dim() - len(self.event_shape)]
         batch = torch.broadcast_shapes(rows, self.batch_shape)
-        return value.expand(*batch, *self.event_shape)
+        return value.expand(torch.Size(batch) + self.event_shape)
 
 
 class NeuralSpline(Head):

@@ -1,4 +1,4 @@
-"""The error that stops a training at the first number that is not finite, and its naming (floor 0).
+"""The error that stops a training at the first number that is not finite, and its naming (floor 1).
 
 The check itself is one look per step at numbers that are there anyway; only once it has failed is
 the culprit looked for, in the order in which one thing spoils the next: data, parameters, parts of
@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from hybrid.layers import Aside
 
 __all__ = ["NonFiniteError", "bad_gradient", "bad_input", "bad_part"]
 
@@ -69,6 +71,8 @@ def bad_input(
         "column 'A', row 1"
     """
     limits = limit_columns(objective)
+    if not isinstance(batch, Mapping) and any(isinstance(p, Aside) for p in objective.modules()):
+        infinite = False  # limits by position: infinities may be some of them
     for name, tensor in _entries(batch):
         if not (tensor.is_floating_point() or tensor.is_complex()):
             continue

@@ -1,10 +1,11 @@
 """Small layers that bodies are made of (floor 0).
 
-`Standardize`, `Skip` and `Interaction` are for users; `Constant`, `Readout` and `Aside` are what the
-heads put around a body. All take any leading dimensions, work under ``torch.func.vmap`` and hold
-nothing but parameters, buffers and Python numbers.
+`Standardize`, `Skip` and `Interaction` are for users; `Constant`, `Readout` and `Aside` are what
+the heads put around a body. All take any leading dimensions, work under ``torch.func.vmap`` and
+hold nothing but parameters, buffers and Python numbers.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -102,7 +103,7 @@ def split_columns(
     if len(set(chosen)) != len(chosen):
         raise ValueError(f"{owner}: a column is named twice in {list(columns)}")
     bounds = [-1, *sorted(chosen), width]
-    runs = [inputs[..., a + 1 : b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    runs = [inputs[..., a + 1 : b] for a, b in itertools.pairwise(bounds)]
     taken = torch.cat([inputs[..., column : column + 1] for column in chosen], -1)
     return taken, torch.cat(runs, -1)
 
@@ -213,8 +214,8 @@ class Interaction(nn.Module):
     r"""Let some columns act through their products with features of the others.
 
     With :math:`c` the chosen columns, :math:`h = \mathrm{body}(r)` on the rest :math:`r` (the rest
-    itself without a body), the result is :math:`(h, c, c_1 h, \dots, c_m h)`. For a treatment column
-    a linear readout of it holds a separate response for the treated.
+    itself without a body), the result is :math:`(h, c, c_1 h, \dots, c_m h)`. For a treatment
+    column a linear readout of it holds a separate response for the treated.
 
     Args:
         columns: Positions of the columns on the last axis, as this layer sees it.
@@ -245,7 +246,7 @@ class Interaction(nn.Module):
         return self.join(rest if self.body is None else self.body(rest), chosen)
 
     def join(self, outputs: Tensor, chosen: Tensor) -> Tensor:
-        """Features ``outputs``, the ``chosen`` columns and their products; leading axes broadcast."""
+        """Features, chosen columns and their products; leading axes broadcast."""
         products = [chosen[..., j : j + 1] * outputs for j in range(chosen.shape[-1])]
         return _cat(outputs, chosen, *products)
 

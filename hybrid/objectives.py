@@ -211,8 +211,8 @@ class Pyro(nn.Module):
 
     def _value(self, batch: Any) -> Tensor:
         arguments = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
-        value: Tensor = self.loss.differentiable_loss(self.model, self.guide, *arguments)  # type: ignore[attr-defined]
-        return value
+        loss: Any = self.loss
+        return torch.as_tensor(loss.differentiable_loss(self.model, self.guide, *arguments))
 
     @contextmanager
     def _scope(self) -> Iterator[Any]:
@@ -253,6 +253,7 @@ class Pyro(nn.Module):
         memo[id(self)] = twin
         try:
             twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+            targets = [copy.deepcopy(model, memo) for _, model, _ in links]
         except (TypeError, RuntimeError, AttributeError) as error:
             raise TypeError(
                 f"Pyro's {type(self.guide).__name__} or the model cannot be copied ({error}): "
@@ -261,8 +262,8 @@ class Pyro(nn.Module):
         finally:  # an autoguide drops these from the original when it is copied or pickled
             for guide, model, master in links:
                 guide._model, guide.master = model, master
-        for guide, model, _ in links:
-            memo[id(guide)]._model = tuple(memo.get(id(part), part) for part in model)
+        for (guide, _, _), target in zip(links, targets, strict=True):
+            memo[id(guide)]._model = target
         return twin
 
 

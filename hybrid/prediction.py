@@ -61,14 +61,21 @@ class Prediction:
 
     @property
     def epistemic(self) -> Tensor:
-        """Variance of the means over the weights (divisor S)."""
-        return self._moments()[0].var(0, correction=0)
+        """Variance of the means over the weights (divisor S).
+
+        From samples, the means' own Monte Carlo variance is taken off.
+        """
+        means, variances = self._moments()
+        spread = means.var(0, correction=0)
+        if self.samples is None or _closed_moments(self.distribution) is not None:
+            return spread
+        noise = variances.mean(0) / len(self.samples) * (1 - 1 / len(means))
+        return (spread - noise).clamp_min(0)
 
     @property
     def variance(self) -> Tensor:
         """Aleatoric plus epistemic variance."""
-        means, variances = self._moments()
-        return variances.mean(0) + means.var(0, correction=0)
+        return self.aleatoric + self.epistemic
 
     @property
     def probabilities(self) -> Tensor:
@@ -150,7 +157,7 @@ def predict(
     draws: int | None = None,
     generator: torch.Generator | None = None,
     *,
-    samples: int = 256,
+    samples: int | None = None,
 ) -> Prediction:
     """Predict with a Law: mean, variance and its split, quantiles; probabilities for classes.
 
@@ -163,7 +170,8 @@ def predict(
         draws: The number S of weight sets; None for 100 where the law is random, for 1 where it is
             not, for what is held inside ``hybrid.bayes.fixed``.
         generator: Source of randomness; None advances torch's global generator.
-        samples: Values drawn per weight set where mean, variance or quantile has no closed form.
+        samples: Values drawn per weight set where mean, variance or quantile has no closed form;
+            None for 4096 in all, but at least 32 each.
 
     Raises:
         ValueError: The law's distributions do not fit ``x``, or a number is below 1.
@@ -178,7 +186,7 @@ def predict(
         >>> bool((lower < prediction.mean).all() and (prediction.mean < upper).all())
         True
     """
-    if samples < 2:
+    if samples is not None and samples < 2:
         raise ValueError(f"samples must be at least 2: {samples}")
     random = is_random(law)
     if draws is None and not any(held(part) for part in law.modules()):
@@ -190,8 +198,9 @@ def predict(
     states = states_of(law)
     drawn = None
     if states is None and not (_closed_moments(distribution) and _has_quantiles(distribution)):
+        count = samples or max(32, -(-4096 // distribution.batch_shape[0]))
         with seeded(generator):
-            drawn = distribution.sample(torch.Size((samples,)))
+            drawn = distribution.sample(torch.Size((count,)))
     return Prediction(distribution, states, drawn)
 
 

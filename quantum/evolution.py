@@ -6,6 +6,7 @@ for all rows of a large batch is first multiplied into one small matrix.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,9 +55,7 @@ def apply(state: Tensor, operation: Operation, slots: Slots) -> Tensor:
     return _sequence(state, [operation], slots)
 
 
-def _runs(
-    operations: Sequence[Operation], slots: Slots
-) -> Iterator[tuple[bool, list[Operation]]]:
+def _runs(operations: Sequence[Operation], slots: Slots) -> Iterator[tuple[bool, list[Operation]]]:
     """Maximal runs of operations that are (or are not) the same along the last batch axis."""
     run: list[Operation] = []
     current = False
@@ -84,7 +83,7 @@ def _is_shared(operation: Operation, slots: Slots) -> bool:
 
 
 def _multiply(state: Tensor, run: Sequence[Operation], slots: Slots) -> Tensor:
-    """Apply ``run``, whose parameters have leading dimensions ``(..., 1)`` or none, as one matrix."""
+    """Apply ``run``, whose parameters are the same along the last batch axis, as one matrix."""
     # The trailing leading dimension of 1, where there is one, becomes the rows of the identity.
     identity = torch.eye(state.shape[-1], dtype=state.dtype, device=state.device)
     return state @ _sequence(identity, run, slots)
@@ -93,15 +92,57 @@ def _multiply(state: Tensor, run: Sequence[Operation], slots: Slots) -> Tensor:
 def _sequence(state: Tensor, operations: Sequence[Operation], slots: Slots) -> Tensor:
     source: np.ndarray | None = None
     wires = state.shape[-1].bit_length() - 1
-    for operation in operations:
-        if operation.gate in TABLE and TABLE[operation.gate].form == "permutation":
+    built = _built(operations, slots, state)
+    for number, operation in enumerate(operations):
+        if _form(operation) == "permutation":
             step = _source(operation, wires)
             source = step if source is None else source[step]
             continue
         if source is not None:
             state, source = statevector.permute(state, source), None
-        state = _apply_one(state, operation, slots)
+        state = _apply_one(state, operation, built[number])
     return state if source is None else statevector.permute(state, source)
+
+
+def _form(operation: Operation) -> str:
+    return "state" if operation.gate == "StatePrep" else TABLE[operation.gate].form
+
+
+def _built(operations: Sequence[Operation], slots: Slots, state: Tensor) -> dict[int, Tensor]:
+    """The matrix, diagonal or amplitudes of each operation but permutations.
+
+    Gates of one kind are built together: a layer of rotations costs as many calls as one rotation.
+    """
+    alike: dict[Any, list[int]] = {}
+    for number, operation in enumerate(operations):
+        shapes = tuple(slots[slot].shape for slot in operation.slots)
+        kind = (operation.gate, len(operation.wires), operation.setting, operation.adjoint, shapes)
+        if _form(operation) != "permutation":
+            alike.setdefault(kind, []).append(number)
+    built: dict[int, Tensor] = {}
+    for numbers in alike.values():
+        first = operations[numbers[0]]
+        rows = [[slots[slot] for slot in operations[number].slots] for number in numbers]
+        if len(rows) == 1 or any(_cores(first)):
+            parts = [_build(first, row, state) for row in rows]
+        elif not first.slots:
+            parts = [_build(first, [], state)] * len(rows)
+        else:
+            stacked = [torch.stack(column) for column in zip(*rows, strict=True)]
+            parts = list(_build(first, stacked, state).unbind(0))
+        built.update(zip(numbers, parts, strict=True))
+    return built
+
+
+def _build(operation: Operation, parameters: Sequence[Tensor], state: Tensor) -> Tensor:
+    if operation.gate == "StatePrep":
+        return parameters[0].to(state.dtype)
+    gate = TABLE[operation.gate]
+    size = len(operation.wires)
+    built = gate.build(*parameters, size=size, setting=operation.setting, like=state.real)
+    if not operation.adjoint:
+        return built
+    return built.conj() if gate.form == "diagonal" else built.mH
 
 
 def _source(operation: Operation, wires: int) -> np.ndarray:
@@ -114,19 +155,9 @@ def _source(operation: Operation, wires: int) -> np.ndarray:
     )
 
 
-def _apply_one(state: Tensor, operation: Operation, slots: Slots) -> Tensor:
-    parameters = [slots[slot] for slot in operation.slots]
-    if operation.gate == "StatePrep":
-        amplitudes = parameters[0].to(state.dtype)
-        return statevector.prepare(state, amplitudes, operation.wires)
-    gate = TABLE[operation.gate]
-    built = gate.build(
-        *parameters, size=len(operation.wires), setting=operation.setting, like=state.real
-    )
-    if gate.form == "diagonal":
-        built = built.conj() if operation.adjoint else built
-        function = statevector.apply_diagonal
-    else:
-        built = built.mH if operation.adjoint else built
-        function = statevector.apply_matrix
+def _apply_one(state: Tensor, operation: Operation, built: Tensor) -> Tensor:
+    form = _form(operation)
+    if form == "state":
+        return statevector.prepare(state, built, operation.wires)
+    function = statevector.apply_diagonal if form == "diagonal" else statevector.apply_matrix
     return function(state, built, operation.wires, operation.controls, operation.control_values)

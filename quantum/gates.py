@@ -16,6 +16,7 @@ from torch import Tensor
 
 __all__ = ["TABLE", "Gate", "UnsupportedOperation", "matrix"]
 
+Number = complex | float | int
 Builder = Callable[..., Tensor]
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
@@ -99,14 +100,14 @@ def _embed(block: Tensor, positions: Sequence[int], size: int) -> Tensor:
     return identity - place.mT @ place + place.mT @ block @ place
 
 
-def _fixed(entries: Sequence[Sequence[complex]]) -> Gate:
+def _fixed(entries: Sequence[Sequence[Number]]) -> Gate:
     def build(*, like: Tensor, **_: Any) -> Tensor:
         return torch.tensor(entries, dtype=_COMPLEX[like.dtype], device=like.device)
 
     return Gate("matrix", build, (), int(math.log2(len(entries))))
 
 
-def _fixed_diagonal(*entries: complex) -> Gate:
+def _fixed_diagonal(*entries: Number) -> Gate:
     def build(*, like: Tensor, **_: Any) -> Tensor:
         return torch.tensor(entries, dtype=_COMPLEX[like.dtype], device=like.device)
 
@@ -129,7 +130,7 @@ def _angles(count: int, size: int | None) -> Callable[[Callable[..., Tensor]], G
     return decorate
 
 
-def _exponential(size: int, *eigenvalues: float) -> Gate:
+def _exponential(size: int, *eigenvalues: float | int) -> Gate:
     r"""Diagonal :math:`e^{i \lambda_k \theta}`."""
 
     def build(angle: Tensor, **_: Any) -> Tensor:

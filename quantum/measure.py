@@ -1,8 +1,8 @@
 r"""What is read from a state vector: expectations, variances, probabilities, states (floor 3).
 
 Products of Pauli matrices are never applied as matrices: with bit masks x (where X or Y acts) and
-z (where Y or Z acts), :math:`P|i> = i^{n_Y} (-1)^{|i \wedge z|} |i \oplus x>`, so that all words with
-the same x share one product :math:`\bar\psi_{i \oplus x} \psi_i` and one matrix of signs.
+z (where Y or Z acts), :math:`P|i> = i^{n_Y} (-1)^{|i \wedge z|} |i \oplus x>`, so that all words
+with the same x share one product :math:`\bar\psi_{i \oplus x} \psi_i` and one matrix of signs.
 """
 
 import functools
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from quantum import statevector
 from quantum.evolution import apply, evolve
-from quantum.program import Measurement, Operation, Term
+from quantum.program import Measurement, Term
 
 __all__ = ["measure"]
 
@@ -124,7 +124,9 @@ def _expectations(state: Tensor, words: tuple[_Word, ...]) -> dict[_Word, Tensor
         signs = _signs(state.shape[-1], tuple(word.z for word in group))
         matrix = torch.as_tensor(signs, device=state.device).to(state.real.dtype)
         if x == 0:
-            known.update(zip(group, (statevector.probabilities(state) @ matrix).unbind(-1), strict=True))
+            known.update(
+                zip(group, (statevector.probabilities(state) @ matrix).unbind(-1), strict=True)
+            )
             continue
         partner = statevector.permute(state, np.arange(state.shape[-1]) ^ x)
         product = partner.conj() * state

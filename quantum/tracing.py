@@ -18,21 +18,23 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 
 from quantum.recording import Group, Instruction, Recording, Value, execute, widened
 
-__all__ = ["record"]
+__all__ = ["record", "refuse"]
 
 # Operations that only move entries: a slot made of these alone is a gather from its argument.
 _MOVES = frozenset(
-    f"aten::{name}"
-    for name in (
-        "select.int slice.Tensor unbind.int view _unsafe_view alias t split.Tensor clone squeeze "  # noqa: SIM905
-        "split_with_sizes squeeze.dim squeeze.dims unsqueeze transpose.int permute expand diagonal "
-        "flip cat stack repeat"
-    ).split()
+    """
+    aten::select.int aten::slice.Tensor aten::unbind.int aten::view aten::_unsafe_view aten::alias
+    aten::t aten::transpose.int aten::permute aten::split.Tensor aten::split_with_sizes aten::clone
+    aten::squeeze aten::squeeze.dim aten::squeeze.dims aten::unsqueeze aten::expand aten::diagonal
+    aten::flip aten::cat aten::stack aten::repeat
+    """.split()  # noqa: SIM905
 )
 # Python-level doors through which the value of a tensor leaves torch.
 _ESCAPES = frozenset(
-    "numpy __array__ item tolist __bool__ __float__ __int__ __index__ __complex__ equal allclose "  # noqa: SIM905
-    "is_nonzero __contains__ __repr__ __format__".split()
+    """
+    numpy __array__ item tolist __bool__ __float__ __int__ __index__ __complex__ equal allclose
+    is_nonzero __contains__ __repr__ __format__
+    """.split()  # noqa: SIM905
 )
 _COPIES = frozenset({"tensor", "as_tensor", "asarray"})  # of lists
 
@@ -69,12 +71,14 @@ def record(
     examples = [
         0.1 + 0.8 * torch.rand(tuple(s), generator=generator, dtype=torch.float64) for s in shapes
     ]
+    for example in examples:
+        example.requires_grad_()  # PennyLane treats trainable parameters with more care
     tape = _Tape(examples)
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.autocast("cpu", enabled=False))
-        stack.enter_context(_Guard(tape, trusted or _refuse))
+        stack.enter_context(_Guard(tape, trusted or refuse))
         stack.enter_context(tape)
         outputs = [_tensor(value) for value in function(*examples)]
     if tape.writes:
@@ -99,6 +103,11 @@ class _Tape(TorchDispatchMode):
         self.writes = False
         for argument, example in enumerate(self.examples):
             self._keep(example, frozenset([argument]))
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Never compiled, so that torch's compiler need not be imported (seconds)."""
+        return False
 
     def _keep(self, tensor: Tensor, descent: frozenset[int]) -> int:
         number = self.numbers.setdefault(id(tensor), len(self.kept))
@@ -146,7 +155,7 @@ class _Tape(TorchDispatchMode):
             return
         for mask in masks:
             if self.descent(mask):
-                _refuse(mask)
+                refuse(mask)
 
     def _reference(self, tensor: Tensor) -> Any:
         number = self.numbers.get(id(tensor))
@@ -207,12 +216,12 @@ class _Guard(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         name = getattr(func, "__name__", "")
-        if name in _COPIES and args and isinstance(args[0], list | tuple):
-            if self.tape.descent(args[0]):
-                raise ValueError(
-                    f"torch.{name}([...]) of traced tensors copies their values and stops "
-                    "gradients: use torch.stack([...])"
-                )
+        listed = name in _COPIES and args and isinstance(args[0], list | tuple)
+        if listed and self.tape.descent(args[0]):
+            raise ValueError(
+                f"torch.{name}([...]) of traced tensors copies their values and stops gradients: "
+                "use torch.stack([...])"
+            )
         if name in _ESCAPES:
             for leaf in tree_flatten((args, kwargs or {}))[0]:
                 if isinstance(leaf, Tensor) and self.tape.descent(leaf):
@@ -227,7 +236,18 @@ class _Guard(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _refuse(tensor: Tensor) -> Tensor:
+def refuse(tensor: Tensor) -> Tensor:
+    """Say that the value of a traced tensor must not be looked at.
+
+    Raises:
+        ValueError: Always.
+
+    Example:
+        >>> refuse(torch.zeros(2))
+        Traceback (most recent call last):
+        ...
+        ValueError: the value of a traced tensor is needed: ...
+    """
     raise ValueError(
         "the value of a traced tensor is needed: the circuit is traced once, so its structure may "
         f"depend on shapes but not on values (a tensor of shape {tuple(tensor.shape)} was asked "

@@ -1,6 +1,7 @@
 """Multilayer perceptron (floor 0)."""
 
 import copy
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -50,7 +51,7 @@ class MLP(nn.Sequential):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout is a probability below 1: {dropout}")
         self.in_features, self.out_features = in_features, out_features
-        for index, (width, following) in enumerate(zip(widths, widths[1:], strict=False)):
+        for index, (width, following) in enumerate(itertools.pairwise(widths)):
             self.append(nn.Linear(width, following, device=device, dtype=dtype))
             if index < len(hidden):
                 self.append(_make(activation).to(device=device, dtype=dtype))

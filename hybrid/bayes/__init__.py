@@ -6,9 +6,9 @@ are all that the rest of the library knows.
 
 from causal.draws import fixed
 from hybrid.bayes.batching import Layer, batched, batching_rule
+from hybrid.bayes.conversion import variational
 from hybrid.bayes.mean_field import MeanField
 from hybrid.bayes.posterior import Family, Posterior, Spread
-from hybrid.bayes.conversion import variational
 
 __all__ = [
     "Family",

@@ -13,7 +13,7 @@ more than one draw: its running statistics would be updated once per draw.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ __all__ = ["Layer", "batched", "batching_rule", "is_random"]
 Weights = Mapping[str, Tensor]
 
 
+@runtime_checkable
 class Layer(Protocol):
     r"""A ``torch.nn.Module`` from ``(*batch, in)`` to ``(*batch, out)`` that works under vmap.
 
@@ -123,6 +124,7 @@ def batched(module: nn.Module, weights: Weights, inputs: Tensor) -> Any:
         return rule(module, weights, inputs)
     if is_random(module):
         return functional_call(module, dict(weights), (inputs,), tie_weights=False)
+    weights = unaliased(module, weights)
     draws = max([inputs.shape[0], *(len(weight) for weight in weights.values())])
     if draws == 1:
         return _squeezed(module, weights, inputs)
@@ -135,6 +137,27 @@ def batched(module: nn.Module, weights: Weights, inputs: Tensor) -> Any:
         return _mapped(module, weights, inputs)
     except RuntimeError:
         return _looped(module, weights, inputs, draws)
+
+
+def unaliased(module: nn.Module, weights: Weights) -> Weights:
+    """The weights without second names of one place (a submodule that is used twice).
+
+    ``functional_call`` would put the place's first stand-in back instead of its parameter.
+
+    Example:
+        >>> shared = torch.nn.PReLU()
+        >>> slope = torch.zeros(1)
+        >>> net = torch.nn.Sequential(shared, shared)
+        >>> list(unaliased(net, {"0.weight": slope, "1.weight": slope}))
+        ['0.weight']
+    """
+    if len({id(weight) for weight in weights.values()}) == len(weights):
+        return weights
+    places: dict[tuple[int, str], str] = {}
+    for name in weights:
+        path, _, leaf = name.rpartition(".")
+        places.setdefault((id(module.get_submodule(path)), leaf), name)
+    return {name: weights[name] for name in places.values()}
 
 
 def _squeezed(module: nn.Module, weights: Weights, inputs: Tensor) -> Any:
@@ -198,7 +221,7 @@ def _under(name: str, weights: Weights) -> dict[str, Tensor]:
 
 
 @batching_rule(nn.Linear, Readout)
-def _linear(module: nn.Linear, weights: Weights, inputs: Tensor) -> Tensor:
+def _linear(module: Any, weights: Weights, inputs: Tensor) -> Tensor:
     if isinstance(module, Readout):
         module.check(inputs)
     if not weights:
@@ -219,7 +242,7 @@ def _linear(module: nn.Linear, weights: Weights, inputs: Tensor) -> Tensor:
 @batching_rule(nn.Sequential)
 def _sequential(module: nn.Sequential, weights: Weights, inputs: Tensor) -> Any:
     for name, part in module._modules.items():
-        inputs = batched(cast("nn.Module", part), _under(name, weights), inputs)
+        inputs = batched(part, _under(name, weights), inputs)
     return inputs
 
 

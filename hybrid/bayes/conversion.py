@@ -1,6 +1,6 @@
 """Turn a network, a Law or a whole model into one with random weights (floor 1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -68,25 +68,25 @@ def _convert(
     module: nn.Module, family: Family, chosen: set[int], done: dict[int, nn.Module]
 ) -> nn.Module:
     """A shallow copy of ``module`` with its Laws converted; itself where it has none."""
-    if id(module) not in done:
-        done[id(module)] = module
-        if _is_law(module):
-            body = module._modules["body"]
-            names = [n for n, value in body.named_parameters() if id(value) in chosen]
-            parts = {"body": Posterior(body, family, names=names)} if names else {}
-        else:
-            parts = {
-                name: new
-                for name, part in module._modules.items()
-                if part is not None and (new := _convert(part, family, chosen, done)) is not part
-            }
-        if parts:
-            done[id(module)] = _with_parts(module, parts)
+    if id(module) in done:
+        return done[id(module)]
+    parts: dict[str, nn.Module] = {}
+    if _is_law(module):
+        body = module.get_submodule("body")
+        names = [name for name, value in body.named_parameters() if id(value) in chosen]
+        if names:
+            parts["body"] = Posterior(body, family, names=names)
+    else:
+        for name, part in module._modules.items():
+            new = part if part is None else _convert(part, family, chosen, done)
+            if new is not None and new is not part:
+                parts[name] = new
+    done[id(module)] = _with_parts(module, parts) if parts else module
     return done[id(module)]
 
 
-def _with_parts(module: nn.Module, parts: dict[str, nn.Module]) -> nn.Module:
-    """A copy of ``module`` that shares its parameters and buffers, with some submodules replaced."""
+def _with_parts(module: nn.Module, parts: Mapping[str, nn.Module]) -> nn.Module:
+    """A copy that shares parameters and buffers, with some submodules replaced."""
     copy = module.__new__(type(module))
     copy.__dict__.update(module.__dict__)
     for name, value in module.__dict__.items():

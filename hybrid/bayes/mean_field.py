@@ -16,7 +16,7 @@ __all__ = ["MeanField"]
 
 @dataclasses.dataclass(frozen=True)
 class MeanField:
-    r"""Every weight is normal, independently: :math:`w \sim N(\mu, \sigma^2)`, prior :math:`N(m, s^2)`.
+    r"""Independent normal weights :math:`w \sim N(\mu, \sigma^2)` with prior :math:`N(m, s^2)`.
 
     The means μ are the layer's own parameters; :math:`\sigma = \mathrm{softplus}(\rho)` has one
     parameter ρ per weight. Draws are reparameterised (Blundell et al. 2015, *Weight uncertainty in
@@ -90,7 +90,7 @@ class _Scales(nn.Module):
             for (name, value), part in zip(means.items(), parts, strict=True)
         }
 
-    def divergence(self, means: Mapping[str, Tensor]) -> Tensor:
+    def divergence_of(self, means: Mapping[str, Tensor]) -> Tensor:
         scale, prior = self._scale(), self.prior_scale
         shift = _flat(means.values())
         if self.prior_mean is not None:

@@ -6,18 +6,19 @@ family is a new file.
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from causal.draws import fixed, held, hold
-from hybrid.bayes.batching import batched, is_random
+from hybrid.bayes.batching import batched, is_random, unaliased
 
 __all__ = ["Family", "Posterior", "Spread"]
 
 
+@runtime_checkable
 class Spread(Protocol):
     """What a family adds to the means: a module that owns scales, factors, stored draws.
 
@@ -35,11 +36,12 @@ class Spread(Protocol):
         """Weights ``(draws, *shape)`` by name; no leading axis for ``draws=None``."""
         ...
 
-    def divergence(self, means: Mapping[str, Tensor]) -> Tensor:
+    def divergence_of(self, means: Mapping[str, Tensor]) -> Tensor:
         """Scalar KL divergence from the prior."""
         ...
 
 
+@runtime_checkable
 class Family(Protocol):
     """A kind of distribution over weights, with its settings.
 
@@ -56,7 +58,7 @@ class Family(Protocol):
 
 
 class Posterior(nn.Module):
-    r"""A Layer whose weights are random: :math:`w = \mu + \dots`, with the wrapped layer as the means.
+    r"""A Layer whose weights are random, distributed around those of the layer that it wraps.
 
     ``posterior(x)`` uses one weight set for the whole input; ``posterior(x, draws=S)`` uses S and
     returns a leading axis S. Inside ``hybrid.bayes.fixed(module, S)`` inputs have a leading axis of
@@ -132,17 +134,20 @@ class Posterior(nn.Module):
 
     def divergence(self) -> Tensor:
         """KL divergence of the weights' distribution from the prior, a scalar."""
-        return self.spread.divergence(self._means())
+        return self._spread().divergence_of(self._means())
 
     def weights(
         self, draws: int | None = None, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """Draw weights by parameter name, ``(draws, *shape)``; no leading axis for None."""
-        return self.spread.sample(self._means(), draws, generator)
+        return self._spread().sample(self._means(), draws, generator)
 
     def extra_repr(self) -> str:
         """The number of random parameter tensors."""
         return f"{len(self._names)} random parameters"
+
+    def _spread(self) -> Spread:
+        return cast("Spread", self.spread)
 
     def _means(self) -> dict[str, Tensor]:
         return {name: self.mean.get_parameter(name) for name in self._names}
@@ -152,7 +157,8 @@ class Posterior(nn.Module):
         return {**weights, **{alias: weights[name] for alias, name in self._tied}}
 
     def _run(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Any:
-        return functional_call(self.mean, dict(weights), (inputs,), tie_weights=False)
+        chosen = dict(unaliased(self.mean, weights))
+        return functional_call(self.mean, chosen, (inputs,), tie_weights=False)
 
 
 def _choose(layer: nn.Module, names: Collection[str] | None) -> dict[str, nn.Parameter]:

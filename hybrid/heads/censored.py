@@ -7,6 +7,7 @@ around the location clamped to the limits, so that tails do not cancel.
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
@@ -49,7 +50,7 @@ class Censored(TorchDistribution):
         tensor([0.3989, 0.3989])
     """
 
-    arg_constraints = {
+    arg_constraints: ClassVar = {
         "loc": constraints.real,
         "scale": constraints.positive,
         "lower": constraints.dependent,
@@ -80,8 +81,9 @@ class Censored(TorchDistribution):
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "Censored":
         """The same law for another batch shape."""
         shape = torch.Size(batch_shape)
-        parts = (part.expand(shape) for part in (self.loc, self.scale, self.lower, self.upper))
-        return Censored(*parts, validate_args=False)
+        loc, scale = self.loc.expand(shape), self.scale.expand(shape)
+        lower, upper = self.lower.expand(shape), self.upper.expand(shape)
+        return Censored(loc, scale, lower, upper, validate_args=False)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Clamped normal samples."""

@@ -1,6 +1,7 @@
 """The law of an unmodelled root: rows of data (floor 2)."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Shaped
@@ -27,7 +28,7 @@ class Resampled(TorchDistribution):
         (tensor([2., 2., 2., 2., 2.]), tensor(0.))
     """
 
-    arg_constraints = {}
+    arg_constraints: ClassVar = {}
     has_rsample = False
 
     def __init__(self, data: Tensor, batch_shape: Sequence[int] = ()) -> None:

@@ -39,7 +39,8 @@ class Normal(Head):
     Args:
         body: A Layer ``(*batch, width) → (*batch, features)``, or None for a law without context.
         features: Width of the body's result; read from the body where that is possible.
-        event: None for scalar y ``(*batch,)``; d for vectors ``(*batch, d)`` of independent entries.
+        event: None for scalar y ``(*batch,)``; d for vectors ``(*batch, d)`` of independent
+            entries.
 
     Example:
         >>> import torch

@@ -53,7 +53,7 @@ class Tobit(Head):
         >>> import torch
         >>> law = Tobit(torch.nn.Linear(2, 8), lower=0.0, upper=Column(2))
         >>> context = torch.tensor([[0.1, 0.2, 5.0], [0.1, 0.2, float("inf")]])
-        >>> law(context).upper
+        >>> law(context).upper.detach()
         tensor([5., inf])
     """
 
@@ -100,9 +100,9 @@ class Tobit(Head):
         aside = self._aside()
         if aside is None:
             return frozenset()
-        names = aside.names or {}
-        known = (c if isinstance(c, str) else names[c] if names else None for c in aside.columns)
-        return frozenset(name for name in known if name is not None)
+        if aside.names is None:
+            return frozenset(column for column in aside.columns if isinstance(column, str))
+        return frozenset(aside.names[position] for position in aside.positions)
 
     def bind_columns(self, columns: tuple[str, ...]) -> None:
         """Tell the names of the context's columns, so that a `Column` named by one is found.
