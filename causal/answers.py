@@ -128,6 +128,7 @@ def answer(
             draws=draws,
             convention=convention,
             generator=generator,
+            outcomes=(asked.outcome,),
         )
         axis = 0 if draws is None else 1
         if asked.outcome not in worlds:

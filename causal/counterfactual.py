@@ -1,6 +1,6 @@
 """Abduct, act, replay: what would have happened to observed units (floor 1)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ def in_worlds(
     draws: int | None = None,
     convention: str | Mapping[str, str] | None = None,
     generator: torch.Generator | None = None,
+    outcomes: Iterable[str] | None = None,
 ) -> Counterfactual:
     r"""The three steps of Pearl (2009, *Causality*, theorem 7.1.7) on rows of evidence.
 
@@ -67,6 +68,7 @@ def in_worlds(
         draws: Number S of weight draws in force, or None.
         convention: How to define noise that values leave open, for all variables or by variable.
         generator: Source of the undetermined noise.
+        outcomes: The variables wanted; None for all. What does not lead to them needs no noise.
 
     Raises:
         ValueError: Evidence or interventions are incomplete or do not fit.
@@ -90,8 +92,9 @@ def in_worlds(
     if not worlds:
         raise ValueError("counterfactual needs at least one world: do=[{...}, ...]")
     graph = model.graph
+    wanted = graph.ancestors(graph.nodes if outcomes is None else outcomes)
     acted = {name for world in worlds for name in graph.names(world)}
-    moved = {name for world in worlds for name in _strict(model, world) - set(world)}
+    moved = {name for world in worlds for name in _strict(model, world) - set(world)} & wanted
     needed = moved | {p for name in moved for p in model.parents[name]}
     needed |= {p for name in acted if _reads(worlds, name) for p in model.parents[name]}
     # What an intervention sets in every world, and no noise is abducted from, need not be seen.
@@ -106,7 +109,8 @@ def in_worlds(
     with seeded(generator):
         noise, used = _abduct(model, seen, moved, (*lead, n), named)
         columns = _replay(model, seen, noise, worlds, (*lead, len(worlds), n), used)
-    return Counterfactual({name: columns[name] for name in graph.nodes if name in columns}, used)
+    found = [name for name in graph.nodes if name in columns and name in wanted]
+    return Counterfactual({name: columns[name] for name in found}, used)
 
 
 def _strict(model: Mechanisms, world: Mapping[str, Any]) -> set[str]:

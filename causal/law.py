@@ -76,9 +76,9 @@ class Law(Protocol):
 
 @functools.lru_cache(maxsize=256)
 def _pyro_class(kind: type) -> type:
-    """The subclass of ``kind`` with Pyro's methods; Pyro's own where it has one."""
-    own = getattr(pyro_torch, kind.__name__, None)
-    if isinstance(own, type) and kind in own.__bases__:
+    """The subclass of ``kind`` with Pyro's methods; Pyro's own where it keeps the same fields."""
+    own: Any = getattr(pyro_torch, kind.__name__, None)
+    if isinstance(own, type) and kind in own.__bases__ and "__init__" not in vars(own):
         return own
     return type(kind.__name__, (kind, TorchDistributionMixin), {"__module__": kind.__module__})
 

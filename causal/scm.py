@@ -5,6 +5,7 @@ from typing import Any
 
 import pyro
 import torch
+from pyro.poutine.runtime import am_i_wrapped
 from torch import Tensor, nn
 
 from causal.answers import Question, answer
@@ -304,7 +305,8 @@ class SCM(nn.Module):
             raise ValueError(f"data_size={data_size} is less than the {n} rows of the minibatch")
         values: dict[str, Tensor] = {}
         with fixed(self):
-            if any(isinstance(part, Random) for part in self.modules()):
+            random = any(isinstance(part, Random) for part in self.modules())
+            if random and am_i_wrapped():  # outside of inference there is no density
                 pyro.factor(self._site("divergence"), -divergence(self))
             subsample = torch.arange(n, device=model.like.device)
             units = pyro.plate(self._site("units"), data_size or n, subsample=subsample, dim=-1)

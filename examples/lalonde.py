@@ -11,7 +11,7 @@ The choice of a censored law with a treatment interaction was made after the exp
 known; the report therefore shows several seeds, both variants and a posterior predictive check, not
 one number. Data: LaLonde 1986, Dehejia & Wahba 1999, from the package `causaldata`.
 
-    python examples/lalonde.py            # about three minutes on two cores
+    python examples/lalonde.py            # a few minutes on two cores
     python examples/lalonde.py --quick    # one seed, few epochs
 """
 
@@ -29,7 +29,9 @@ import pandas as pd
 import pennylane as qml
 import torch
 from causaldata import cps_mixtape, nsw_mixtape
+from joblib import Parallel, delayed
 from torch import Tensor, nn
+from tqdm import tqdm
 
 import causal
 import hybrid
@@ -142,7 +144,7 @@ def model(study: Study, *, with_circuit: bool) -> causal.SCM:
     )
 
 
-def train(scm: causal.SCM, study: Study, *, epochs: int, seed: int, progress: bool) -> float:
+def train(scm: causal.SCM, study: Study, *, epochs: int, seed: int) -> float:
     """One Adam over backbones, circuits, posteriors and heads; the last epoch's loss."""
     rows = len(study.columns["Y"])
     history = hybrid.fit(
@@ -157,7 +159,7 @@ def train(scm: causal.SCM, study: Study, *, epochs: int, seed: int, progress: bo
         epochs=epochs,
         batch_size=512,
         seed=seed,
-        progress=progress,
+        progress=False,
     )
     return history.loss[-1]
 
@@ -225,12 +227,13 @@ def predictive_check(scm: causal.SCM, study: Study, draws: int) -> dict[str, Any
     }
 
 
-def run(study: Study, *, seed: int, with_circuit: bool, epochs: int, draws: int, bar: bool) -> Any:
+def run(study: Study, seed: int, with_circuit: bool, *, epochs: int, draws: int) -> dict[str, Any]:
     """Train one model and ask it everything; plain numbers only, ready for the report."""
     begin = time.perf_counter()
+    torch.set_num_threads(1)  # this process has one of the two cores
     torch.manual_seed(seed)
     scm = model(study, with_circuit=with_circuit)
-    loss = train(scm, study, epochs=epochs, seed=seed, progress=bar)
+    loss = train(scm, study, epochs=epochs, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     score = hybrid.predict(scm.law("T"), study.columns["W"], draws=50, generator=generator)
     propensity = score.probabilities[..., 1]
@@ -265,6 +268,11 @@ def run(study: Study, *, seed: int, with_circuit: bool, epochs: int, draws: int,
 
 
 # ---------------------------------------------------------------- report
+def label(result: dict[str, Any]) -> str:
+    """Which model it was."""
+    return f"{'with circuit' if result['circuit'] else 'no circuit'}, seed {result['seed']}"
+
+
 def table(known: dict[str, tuple[float, float]], runs: list[dict[str, Any]]) -> str:
     """The effect of training on the trained, in dollars, with 90 % intervals."""
     lines = [f"{'estimate':38} {'effect':>8}   90 % interval", "-" * 68]
@@ -272,10 +280,9 @@ def table(known: dict[str, tuple[float, float]], runs: list[dict[str, Any]]) -> 
         low, high = value - 1.645 * error, value + 1.645 * error
         lines.append(f"{name:38} {value:8,.0f}   [{low:,.0f}, {high:,.0f}]")
     for result in runs:
-        part = "with circuit" if result["circuit"] else "no circuit"
         for level, effect in result["effects"].items():
             low, high = effect["interval"]
-            name = f"SCM {part}, seed {result['seed']}, trim {level} ({effect['men']})"
+            name = f"{label(result)}, trim {level} ({effect['men']})"
             lines.append(f"{name:38} {effect['effect']:8,.0f}   [{low:,.0f}, {high:,.0f}]")
     return "\n".join(lines)
 
@@ -285,10 +292,9 @@ def answers(runs: list[dict[str, Any]], study: Study) -> str:
     idle = (study.trial[study.trial.treat == 0]["re78"] == 0).mean()
     lines = [f"\nidentified as: {runs[0]['effects']['None']['identified']}"]
     for result in {r["circuit"]: r for r in reversed(runs)}.values():
-        part = "with circuit" if result["circuit"] else "no circuit"
         shares, man, check = result["idle"], result["one man"], result["check"]
         low, middle, high = man["untrained"]
-        lines.append(f"\n{part}, seed {result['seed']}")
+        lines.append(f"\n{label(result)}")
         for setting, (least, share, most) in shares.items():
             lines.append(f"  share without earnings, {setting}: {share:.2f} [{least}, {most}]")
         lines.append(f"  share without earnings among the trial's controls: {idle:.2f}")
@@ -314,9 +320,6 @@ def figures(
         figure.tight_layout()
         figure.savefig(folder / name, dpi=120)
         plt.close(figure)
-
-    def label(result: dict[str, Any]) -> str:
-        return f"{'circuit' if result['circuit'] else 'no circuit'}, seed {result['seed']}"
 
     def effects(axis: Any) -> None:
         value, error = known["randomised trial"]
@@ -366,20 +369,13 @@ def main() -> None:
 
     study, begin = load(), time.perf_counter()
     known, runs = baselines(study), []
-    for with_circuit in (False, True):
-        for seed in seeds:
-            part = "with circuit" if with_circuit else "no circuit"
-            print(f"training: {part}, seed {seed}", flush=True)
-            runs.append(
-                run(
-                    study,
-                    seed=seed,
-                    with_circuit=with_circuit,
-                    epochs=epochs,
-                    draws=draws,
-                    bar=True,
-                )
-            )
+    variants = [(circuit, seed) for circuit in (False, True) for seed in seeds]
+    print(f"training {len(variants)} models, two at a time", flush=True)
+    work = Parallel(n_jobs=2, return_as="generator")
+    tasks = (delayed(run)(study, s, c, epochs=epochs, draws=draws) for c, s in variants)
+    for result in tqdm(work(tasks), total=len(variants), desc="models", mininterval=0):
+        runs.append(result)
+        tqdm.write(f"{label(result)}: loss {result['loss']:.4f}, {result['seconds']:.0f} s")
     print("\n" + table(known, runs))
     print(answers(runs, study))
     options.output.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from torch.special import ndtr, ndtri
 
 from causal.noise import NoiseNotRecoverable, abduct, replay
 from hybrid.backbones.mlp import MLP
-from hybrid.heads.head import Head, attach, vector_shape
+from hybrid.heads.head import Head, attach, placed_like, vector_shape
 from hybrid.layers import out_features_of
 
 _CHECKS = Distribution._validate_args
@@ -100,7 +100,7 @@ class FlowDistribution(TorchDistribution):
     def icdf(self, value: Tensor) -> Tensor:
         """The scalar whose cumulative probability is ``value``."""
         self._scalar("icdf")
-        return self.value_of(ndtri(value))
+        return self.value_of(ndtri(value).to(self._like))
 
     def _scalar(self, method: str) -> None:
         if self.event_shape:
@@ -154,7 +154,7 @@ class NeuralSpline(Head):
         if body is not None and features is None:
             features = out_features_of(body)
         if body is not None and event is None and features and hidden:
-            knots = MLP(features, hidden[:-1], hidden[-1]).to(next(body.parameters(), None))
+            knots = placed_like(body, MLP(features, hidden[:-1], hidden[-1]))
             body, features = nn.Sequential(body, knots, nn.GELU()), hidden[-1]
         numbers = [0.0] * (transforms * (3 * bins - 1))
         whole = attach(body, features, numbers)  # also checks the features of a vector's body
@@ -164,6 +164,7 @@ class NeuralSpline(Head):
             flow = zuko.flows.NSF(
                 event, features or 0, bins=bins, transforms=transforms, hidden_features=hidden
             ).transform
+            flow = flow if body is None else placed_like(body, flow)
         super().__init__(whole, shape)
         self.flow = flow
         self.transforms, self.bins, self.features = transforms, bins, features

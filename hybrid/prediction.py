@@ -114,7 +114,7 @@ class Prediction:
             reached[..., -1] = True  # whatever the rounding
             values = _values(self.distribution)
             return values[reached.to(torch.uint8).argmax(-1)]
-        if self.samples is not None:
+        if self.samples is not None and not _has_quantiles(self.distribution):
             return _sample_quantile(self.samples, q)
         return _mixture_quantile(_entries(self.distribution), q)
 
@@ -241,7 +241,7 @@ def _sample_quantile(samples: Tensor, q: float) -> Tensor:
 
 def _mixture_quantile(entries: Any, q: float) -> Tensor:
     """Bisection of the mean of the draws' cdfs between their smallest and largest quantile."""
-    each = entries.icdf(torch.tensor(q))
+    each = entries.icdf(torch.tensor(q, dtype=torch.float64))
     low, high = each.amin(0), each.amax(0)
     if len(each) == 1:
         return low

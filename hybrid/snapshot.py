@@ -1,7 +1,7 @@
 """A copy of a module's trainable state and of its optimisers', to come back to (floor 0).
 
 Taking one is cheap enough for every step: the tensors are copied in one fused call into the same
-memory, and buffers that were not written to since are skipped.
+memory, and large buffers (data, not statistics) are skipped unless they were written to.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 __all__ = ["Snapshot"]
+
+_SMALL = 4096  # buffers up to this size are copied without asking whether they changed
 
 
 class Snapshot:
@@ -43,14 +45,10 @@ class Snapshot:
         ]
         self._live: list[Tensor] = []
         self._saved: list[Tensor] = []
+        self.taken = False  # whether there is a copy
         self._buffers: list[tuple[Tensor, int, Tensor] | None] = [None] * len(self._slots)
         self._states: list[dict[Any, Any]] = []
         self._groups: list[list[dict[str, Any]]] = []
-
-    @property
-    def taken(self) -> bool:
-        """Whether there is a copy."""
-        return bool(self._saved)
 
     @property
     def elements(self) -> int:
@@ -65,8 +63,10 @@ class Snapshot:
             {key: _split(entry, live) for key, entry in optimizer.state.items()}
             for optimizer in self._optimizers
         ]
-        if len(live) == len(self._saved) and all(
-            a is b for a, b in zip(live, self._live, strict=True)
+        if (
+            live
+            and len(live) == len(self._saved)
+            and all(a is b for a, b in zip(live, self._live, strict=True))
         ):
             torch._foreach_copy_(self._saved, live)
         else:
@@ -78,6 +78,7 @@ class Snapshot:
             for optimizer in self._optimizers
         ]
         self._take_buffers()
+        self.taken = True
 
     def _take_buffers(self) -> None:
         for index, (owner, name) in enumerate(self._slots):
@@ -85,7 +86,7 @@ class Snapshot:
             if buffer is None:
                 continue
             known = self._buffers[index]
-            if known is None or known[0] is not buffer or known[1] != buffer._version:
+            if known is None or known[0] is not buffer or _may_differ(buffer, known[1]):
                 self._buffers[index] = (buffer, buffer._version, buffer.detach().clone())
 
     @torch.no_grad()
@@ -96,7 +97,7 @@ class Snapshot:
         for (owner, name), known in zip(self._slots, self._buffers, strict=True):
             if known is not None:
                 buffer, version, saved = known
-                if buffer._version != version:
+                if _may_differ(buffer, version):
                     buffer.copy_(saved)
                 owner[name] = buffer
         for optimizer, states, groups in zip(
@@ -107,6 +108,11 @@ class Snapshot:
                 optimizer.state[key] = _join(entry, self._saved)
             for group, settings in zip(optimizer.param_groups, groups, strict=True):
                 group.update(settings)
+
+
+def _may_differ(buffer: Tensor, version: int) -> bool:
+    """Whether a buffer may have changed; batch normalisation does not count up its versions."""
+    return buffer.numel() <= _SMALL or buffer._version != version
 
 
 class _Place(int):

@@ -49,8 +49,8 @@ def apply(state: Tensor, operation: Operation, slots: Slots) -> Tensor:
 
     Example:
         >>> plus = torch.full((2,), 0.5**0.5, dtype=torch.complex64)
-        >>> apply(plus, Operation("Hadamard", (0,)), []).real
-        tensor([1., 0.])
+        >>> apply(plus, Operation("PauliZ", (0,)), []).real
+        tensor([ 0.7071, -0.7071])
     """
     return _sequence(state, [operation], slots)
 
@@ -142,7 +142,7 @@ def _build(operation: Operation, parameters: Sequence[Tensor], state: Tensor) ->
     built = gate.build(*parameters, size=size, setting=operation.setting, like=state.real)
     if not operation.adjoint:
         return built
-    return built.conj() if gate.form == "diagonal" else built.mH
+    return built.mH if gate.form == "matrix" else built.conj()
 
 
 def _source(operation: Operation, wires: int) -> np.ndarray:
@@ -159,5 +159,8 @@ def _apply_one(state: Tensor, operation: Operation, built: Tensor) -> Tensor:
     form = _form(operation)
     if form == "state":
         return statevector.prepare(state, built, operation.wires)
+    if form == "word":
+        letters, controls = operation.setting, (operation.controls, operation.control_values)
+        return statevector.apply_word(state, built, operation.wires, letters, *controls)
     function = statevector.apply_diagonal if form == "diagonal" else statevector.apply_matrix
     return function(state, built, operation.wires, operation.controls, operation.control_values)

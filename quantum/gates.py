@@ -1,7 +1,8 @@
-"""One table: the name of a gate → its matrix as a function of batched parameters (floor 0).
+r"""One table: the name of a gate → its matrix as a function of batched parameters (floor 0).
 
-Each entry has one of three forms, so that the cheap cases stay cheap: a full matrix, the diagonal
-of a diagonal gate, or the image of each basis state under a permutation. Parameters carry any
+Each entry has one of four forms, so that the cheap cases stay cheap: a full matrix, the diagonal of
+a diagonal gate, the image of each basis state under a permutation, or the two coefficients of
+:math:`a I + b P` with P a word of Pauli matrices. Parameters carry any
 leading dimensions, ``(*lead,)`` for angles, and matrices are ``(*lead, d, d)``. Names and matrices
 follow PennyLane; controls are not part of the table, they are added when a gate is applied.
 """
@@ -36,7 +37,8 @@ class Gate:
 
     Args:
         form: What ``build`` returns: ``(*lead, d, d)`` matrices, ``(*lead, d)`` diagonals, or
-            ``(d,)`` the number of the basis state that each basis state goes to.
+            ``(d,)`` the number of the basis state that each basis state goes to, or ``(*lead, 2)``
+            the coefficients of the identity and of the Pauli word in ``setting``.
         build: Called with the parameters, then ``size`` (the number of wires), ``setting`` and
             ``like`` (a real tensor whose dtype and device are used).
         core: The number of dimensions of each parameter without leading ones.
@@ -47,7 +49,7 @@ class Gate:
         'diagonal'
     """
 
-    form: Literal["matrix", "diagonal", "permutation"]
+    form: Literal["matrix", "diagonal", "permutation", "word"]
     build: Builder
     core: tuple[int, ...] = ()
     size: int | None = None
@@ -74,6 +76,8 @@ def matrix(name: str, parameters: Sequence[Tensor], size: int, setting: Any = No
         return built
     if gate.form == "diagonal":
         return torch.diag_embed(built)
+    if gate.form == "word":
+        return _word(built, setting)
     identity = torch.eye(len(built), dtype=_COMPLEX[like.dtype], device=like.device)
     return identity.index_select(0, built).mT.contiguous()
 
@@ -130,7 +134,7 @@ def _angles(count: int, size: int | None) -> Callable[[Callable[..., Tensor]], G
     return decorate
 
 
-def _exponential(size: int, *eigenvalues: float | int) -> Gate:
+def _exponential(size: int, *eigenvalues: float) -> Gate:
     r"""Diagonal :math:`e^{i \lambda_k \theta}`."""
 
     def build(angle: Tensor, **_: Any) -> Tensor:
@@ -157,14 +161,23 @@ def _global_phase(angle: Tensor, *, size: int, **_: Any) -> Tensor:
     return _phase(-angle).unsqueeze(-1).expand(*angle.shape, 2**size)
 
 
-def _pauli_rotation(angle: Tensor, *, setting: str, **_: Any) -> Tensor:
-    word = torch.ones(1, 1, dtype=_COMPLEX[angle.dtype], device=angle.device)
-    for letter in setting:
+def _word(coefficients: Tensor, letters: str) -> Tensor:
+    word = torch.ones(1, 1, dtype=coefficients.dtype, device=coefficients.device)
+    for letter in letters:
         name = {"I": "Identity", "X": "PauliX", "Y": "PauliY", "Z": "PauliZ"}[letter]
         word = torch.kron(word, matrix(name, [], 1).to(word))
-    cosine, sine = (_complex(f(angle / 2))[..., None, None] for f in (torch.cos, torch.sin))
     identity = torch.eye(len(word), dtype=word.dtype, device=word.device)
-    return cosine * identity - 1j * sine * word
+    own, other = coefficients[..., None, None].unbind(-3)
+    return own * identity + other * word
+
+
+def _pauli_rotation(angle: Tensor, **_: Any) -> Tensor:
+    return torch.stack([_complex(torch.cos(angle / 2)), -1j * torch.sin(angle / 2)], -1)
+
+
+def _pauli_exponential(exponent: Tensor, **_: Any) -> Tensor:
+    exponent = _as_complex(exponent)
+    return torch.stack([torch.cosh(exponent), torch.sinh(exponent)], -1)
 
 
 def _rx(angle: Tensor) -> Tensor:
@@ -260,8 +273,8 @@ TABLE: dict[str, Gate] = {
     "RX": _angles(1, 1)(_rx),
     "RY": _angles(1, 1)(_ry),
     "RZ": _exponential(1, -0.5, 0.5),
-    "PhaseShift": _exponential(1, 0, 1),
-    "U1": _exponential(1, 0, 1),
+    "PhaseShift": _exponential(1, 0.0, 1.0),
+    "U1": _exponential(1, 0.0, 1.0),
     "U2": _angles(2, 1)(_u2),
     "U3": _angles(3, 1)(_u3),
     "Rot": _angles(3, 1)(_rot),
@@ -269,9 +282,9 @@ TABLE: dict[str, Gate] = {
     "IsingYY": _angles(1, 2)(_ising_yy),
     "IsingZZ": _exponential(2, -0.5, 0.5, 0.5, -0.5),
     "IsingXY": _angles(1, 2)(lambda angle: _embed(_rx(-angle), (1, 2), 2)),
-    "CPhaseShift00": _exponential(2, 1, 0, 0, 0),
-    "CPhaseShift01": _exponential(2, 0, 1, 0, 0),
-    "CPhaseShift10": _exponential(2, 0, 0, 1, 0),
+    "CPhaseShift00": _exponential(2, 1.0, 0.0, 0.0, 0.0),
+    "CPhaseShift01": _exponential(2, 0.0, 1.0, 0.0, 0.0),
+    "CPhaseShift10": _exponential(2, 0.0, 0.0, 1.0, 0.0),
     "PSWAP": _angles(1, 2)(_phase_swap),
     "FermionicSWAP": _angles(1, 2)(_fermionic_swap),
     "SingleExcitation": _excitation(2, 1, 0),
@@ -281,7 +294,8 @@ TABLE: dict[str, Gate] = {
     "DoubleExcitationPlus": _excitation(4, 3, 1),
     "DoubleExcitationMinus": _excitation(4, 3, -1),
     "MultiRZ": Gate("diagonal", _multi_rz, (0,)),
-    "PauliRot": Gate("matrix", _pauli_rotation, (0,)),
+    "PauliRot": Gate("word", _pauli_rotation, (0,)),
+    "PauliExponential": Gate("word", _pauli_exponential, (0,)),
     "PCPhase": Gate("diagonal", _projector_phase, (0,)),
     "GlobalPhase": Gate("diagonal", _global_phase, (0,)),
     "DiagonalQubitUnitary": Gate("diagonal", _as_complex, (1,)),

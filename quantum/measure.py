@@ -39,6 +39,7 @@ def measure(state: Tensor, measurements: Sequence[Measurement], slots: Slots) ->
         slots: Coefficients and matrices of observables, in the precision of the state.
 
     Example:
+        >>> from quantum.program import Operation
         >>> z = Measurement("expval", terms=(Term(0, (Operation("PauliZ", (0,)),)),))
         >>> measure(torch.tensor([0.6 + 0j, 0.8]), [z], [torch.tensor(2.0)])
         [tensor([-0.5600])]

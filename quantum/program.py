@@ -5,9 +5,8 @@ from (a *slot*: the number of an entry in the list that `Recording.replay` retur
 PennyLane object and no Python function, so it can be pickled, compared and shared between threads.
 """
 
-from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from quantum.recording import Recording
 
@@ -38,7 +37,7 @@ class Operation:
     controls: tuple[int, ...] = ()
     control_values: tuple[bool, ...] = ()
     adjoint: bool = False
-    setting: Hashable = None
+    setting: Any = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 __all__ = [
     "apply_diagonal",
     "apply_matrix",
+    "apply_word",
     "ground",
     "inner",
     "marginal",
@@ -106,6 +107,39 @@ def apply_diagonal(
         diagonal = torch.cat([diagonal, torch.ones_like(diagonal[..., :1])], -1)
     entries = _entries(n, wires, controls, control_values)
     return state * diagonal.index_select(-1, _index(entries, state))
+
+
+def apply_word(
+    state: Complex[Tensor, "*batch states"],
+    coefficients: Complex[Tensor, "*lead 2"],
+    wires: Bits,
+    letters: str,
+    controls: Bits = (),
+    control_values: tuple[bool, ...] = (),
+) -> Complex[Tensor, "*out states"]:
+    """Apply :math:`a I + b P` with a word P of Pauli matrices where the controls are on.
+
+    Args:
+        state: ``(*batch, 2^n)``.
+        coefficients: a and b, ``(*lead, 2)``.
+        wires: The wires of the word.
+        letters: One of I, X, Y, Z for each wire.
+        controls: Control wires.
+        control_values: One bit each.
+
+    Example:
+        >>> both = torch.tensor([0.6, 0.8], dtype=torch.complex64)
+        >>> apply_word(ground(1, both.dtype, both.device), both, (0,), "Y")
+        tensor([0.6000+0.0000j, 0.0000+0.8000j])
+    """
+    source, phases = _flips(_wires(state), wires, letters)
+    moved = permute(state, source) * torch.as_tensor(phases, device=state.device).to(state.dtype)
+    own, other = coefficients.unsqueeze(-1).unbind(-2)
+    if controls:
+        active = _active(_wires(state), controls, control_values)
+        on = torch.as_tensor(active, device=state.device)
+        own, other = torch.where(on, own, 1.0), torch.where(on, other, 0.0)
+    return own * state + other * moved
 
 
 def permutation(
@@ -252,6 +286,24 @@ def _entries(wires: int, targets: Bits, controls: Bits, values: tuple[bool, ...]
     for target in targets:
         entry = 2 * entry + (places >> (wires - 1 - target) & 1)
     return np.where(_active(wires, controls, values), entry, 2 ** len(targets))
+
+
+@functools.lru_cache(maxsize=512)
+def _flips(wires: int, targets: Bits, letters: str) -> tuple[np.ndarray, np.ndarray]:
+    """For each amplitude of P|state>: the position it comes from and the phase it gets."""
+    places = np.arange(2**wires)
+    source = places.copy()
+    phases = np.ones(2**wires, dtype=complex)
+    for target, letter in zip(targets, letters, strict=True):
+        shift = wires - 1 - target
+        bit = places >> shift & 1  # of the amplitude that arrives
+        if letter in "XY":
+            source ^= 1 << shift
+        if letter == "Y":
+            phases *= np.where(bit, 1j, -1j)
+        elif letter == "Z":
+            phases *= 1 - 2 * bit
+    return source, phases
 
 
 def _active(wires: int, controls: Bits, values: Sequence[bool]) -> np.ndarray:

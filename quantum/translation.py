@@ -5,12 +5,13 @@ resolved structurally; everything else is decomposed by PennyLane until it is kn
 matrix.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 import pennylane as qml
+import torch
 from pennylane.measurements import MeasurementProcess
 from pennylane.operation import Operator, StatePrepBase
 
@@ -58,7 +59,7 @@ class Translator:
         self.values.append(value)
         return len(self.values) - 1
 
-    def places(self, labels: Sequence[Any]) -> tuple[int, ...]:
+    def places(self, labels: Iterable[Any]) -> tuple[int, ...]:
         """The numbers of wire labels."""
         unknown = [label for label in labels if label not in self.wires]
         if unknown:
@@ -164,12 +165,30 @@ class Translator:
                 return self.sequence(operator.base.pow(operator.z), depth)
             except qml.exceptions.PowUndefinedError:
                 return [self.dense(operator)]
+        if isinstance(operator, qml.ops.Exp):
+            return [self.exponential(operator)]
         if operator.has_decomposition:
             try:
                 return self.sequence(operator.decomposition(), depth)
             except (qml.exceptions.DecompositionUndefinedError, NotImplementedError):
                 pass
         return [self.dense(operator)]
+
+    def exponential(self, operator: Any) -> Operation:
+        """The exponential of an observable: exact, whatever the coefficient."""
+        sentence = operator.base.pauli_rep
+        if sentence is None or not len(sentence):
+            return self.dense(operator)
+        if len(sentence) > 1:
+            generator = sum(
+                c * torch.as_tensor(w.to_mat(operator.wires)) for w, c in sentence.items()
+            )
+            unitary = torch.linalg.matrix_exp(operator.coeff * generator)
+            return Operation("QubitUnitary", self.places(operator.wires), (self.slot(unitary),))
+        ((word, factor),) = sentence.items()
+        letters, slot = "".join(word.values()), self.slot(operator.coeff * factor)
+        places = self.places(word.keys())
+        return Operation("PauliExponential", places, (slot,), setting=letters)
 
     def dense(self, operator: Operator) -> Operation:
         """An operator as its matrix."""

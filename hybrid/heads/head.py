@@ -6,7 +6,7 @@ parameter; the link is a pure function from numbers to a distribution.
 
 import abc
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -17,8 +17,9 @@ from causal.draws import fixed
 from hybrid.bayes.batching import batched
 from hybrid.layers import Constant, Readout, in_features_of, out_features_of
 
-__all__ = ["Head", "attach", "expanded", "vector_shape"]
+__all__ = ["Head", "attach", "expanded", "placed_like", "vector_shape"]
 
+Placed = TypeVar("Placed", bound=nn.Module)
 Expandable = TypeVar("Expandable", bound=Distribution)
 
 
@@ -116,10 +117,18 @@ def attach(body: nn.Module | None, features: int | None, bias: Sequence[float]) 
             f"features={features}"
         )
     readout = Readout(int(features if features is not None else known or 0), bias)
-    example: Any = next((p for p in body.parameters() if p.is_floating_point()), None)
-    if example is not None:
-        readout = readout.to(example)
-    return nn.Sequential(body, readout)
+    return nn.Sequential(body, placed_like(body, readout))
+
+
+def placed_like(body: nn.Module, module: Placed) -> Placed:
+    """``module`` with the dtype and device of ``body``, where that has real parameters.
+
+    Example:
+        >>> placed_like(torch.nn.Linear(3, 2).double(), torch.nn.Linear(2, 1)).weight.dtype
+        torch.float64
+    """
+    example = next((p for p in body.parameters() if p.is_floating_point()), None)
+    return module if example is None else module.to(dtype=example.dtype, device=example.device)
 
 
 def expanded(distribution: Expandable, batch_shape: Sequence[int]) -> Expandable:

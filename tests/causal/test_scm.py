@@ -13,7 +13,7 @@ from torch import nn
 from torch.distributions import constraints
 
 from causal.columns import Mechanism
-from causal.draws import fixed
+from causal.draws import fixed, held
 from causal.graph import Graph
 from causal.joint import Joint
 from causal.scm import SCM
@@ -34,9 +34,8 @@ def random_chain(laws):
 @pytest.fixture
 def finite(laws):
     graph = Graph.parse("A -> B -> C; A -> C; D -> C")
-    return SCM(
-        graph, {"A": laws.Classes(0), "B": laws.Binary(3), "C": laws.Classes(5, 4), "D": laws.Classes(0, 2)}
-    )  # fmt: skip
+    parts = {"A": laws.Classes(0), "B": laws.Binary(3), "C": laws.Classes(5, 4)}
+    return SCM(graph, {**parts, "D": laws.Classes(0, 2)})
 
 
 def rows(scm, n=20, seed=0):
@@ -151,7 +150,7 @@ def test_columns_are_bound_by_name(laws):
     graph = Graph.parse("W -> Y <- T")
     SCM(graph, {"W": laws.Linear(0), "T": laws.Binary(0), "Y": law})
     assert law.bound == ("T", "W")
-    with pytest.raises(ValueError, match="'Y'.*no column 'W'"):
+    with pytest.raises(ValueError, match=r"'Y'.*no column 'W'"):
         SCM(Graph.parse("V -> Y"), {"V": laws.Linear(0), "Y": Bound(1)})
 
 
@@ -242,7 +241,7 @@ def test_bad_rows_are_named(chain, change, message):
 def test_missing_and_wrong_classes(finite, chain):
     data = rows(finite)
     with pytest.raises(ValueError, match="'A' must be a class number 0 … 2, got 3"):
-        finite.log_probability({**data, "A": data["A"] + 3})
+        finite.log_probability({**data, "A": torch.full((20,), 3)})
     with pytest.raises(ValueError, match=r"'B' must be 0 or 1, got 0\.5"):
         finite.log_probability({**data, "B": torch.full((20,), 0.5)})
     data = rows(chain)
@@ -331,8 +330,6 @@ def test_draws_are_a_loop_over_single_draws(random_chain):
     with fixed(random_chain, 3):
         together = random_chain.log_probability(data)
         weights = {n: random_chain.law(n) for n in "MY"}
-        from causal.draws import held
-
         held_weights = {n: held(law) for n, law in weights.items()}
     x, m, y = (data[n] for n in "XMY")
     for k in range(3):

@@ -73,6 +73,14 @@ def test_a_law_without_a_random_part():
     )
 
 
+@pytest.mark.parametrize("name", LAWS)
+def test_single_precision_stays(name):
+    law = LAWS[name]()
+    prediction = predict(law, X.float(), draws=3)
+    for value in (prediction.mean, prediction.variance, prediction.quantile(0.3)):
+        assert value.dtype == torch.float32
+
+
 def test_mixture_quantiles_hit_atoms_and_gaps():
     normal = torch.distributions.Normal(
         torch.tensor([[-10.0], [10.0]], dtype=torch.float64), torch.ones(2, 1, dtype=torch.float64)

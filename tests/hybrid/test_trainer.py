@@ -139,9 +139,10 @@ def test_without_a_seed_the_global_state_decides_and_advances():
 
 
 def test_the_global_state_comes_back_after_an_error_too():
+    objective = Vector()
     state = torch.get_rng_state()
     with pytest.raises(ValueError, match="one number"):
-        fit(Vector(), (X, Y), seed=0)
+        fit(objective, (X, Y), seed=0)
     assert torch.equal(state, torch.get_rng_state())
 
 
@@ -300,7 +301,7 @@ def test_a_single_tensor_is_the_batch():
         ((X.index_fill(0, torch.tensor([3]), math.nan), Y), ValueError, "x is NaN in row 3"),
         ((X, Y.index_fill(0, torch.tensor([5]), math.nan)), ValueError, "y is NaN in row 5"),
         ({"A": Y, "B": Y[:-1]}, ValueError, "column 'A' has 40 rows, column 'B' has 39"),
-        ({"A": Y, "B": Y * 0}, ValueError, r"column 'B' is constant \(0.0\)"),
+        ({"A": Y, "B": torch.zeros(40)}, ValueError, r"column 'B' is constant \(0.0\)"),
         ({"A": Y, "W": torch.cat([X, X * 0 + 1], 1)}, ValueError, r"column 'W\[1\]' is constant"),
         (pd.DataFrame({"A": [1.0, np.nan], "B": [1, 2]}), ValueError, "'A' is NaN in row 1"),
         (pd.DataFrame({"A": [1, 2], "B": ["x", "y"]}), TypeError, "column 'B' has dtype"),
@@ -387,7 +388,7 @@ def test_bad_callback():
     class Wrong:
         pass
 
-    with pytest.raises(TypeError, match="on_epoch_end"):
+    with pytest.raises(TypeError, match="allback"):
         fit(Squares(), (X, Y), callbacks=[Wrong()])
 
 
@@ -398,6 +399,7 @@ class Planted(Squares):
     """Goes wrong at one call."""
 
     def __init__(self, how, at=5):
+        torch.manual_seed(5)
         super().__init__(
             nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1), nn.Linear(1, 1)).double()
         )
@@ -499,7 +501,7 @@ def test_a_distribution_that_refuses_nan_is_understood():
 
     objective = Scale()
     with pytest.raises(NonFiniteError) as caught:
-        fit(objective, Y, optimizer=lambda p: torch.optim.SGD(p, math.inf), epochs=5)
+        fit(objective, Y, optimizer=lambda p: torch.optim.SGD(p, math.nan), epochs=5)
     assert caught.value.part == "parameter 'log_scale'"
     assert caught.value.__cause__ is not None
     assert objective.log_scale.item() == 0.0

@@ -3,14 +3,12 @@
 Oracle: default.qubit in float64, values and gradients.
 """
 
-import inspect
 
 import numpy as np
 import pennylane as qml
 import pytest
 import torch
 
-from quantum.gates import TABLE
 from quantum.layer import CircuitLayer
 
 ANGLES = (
@@ -119,6 +117,11 @@ CASES = {
     "power of ctrl": (2, lambda x, w: qml.pow(qml.CRX(x[0], [0, 1]), 2)),
     "product": (2, lambda x, w: qml.prod(qml.RX(x[0], 0), qml.S(0), qml.RY(w[0], 1))),
     "exp": (2, lambda x, w: qml.exp(qml.X(0) @ qml.Z(1), 1j * x[0])),
+    "exp of a sum": (2, lambda x, w: qml.exp(qml.X(0) @ qml.Z(1) + 0.3 * qml.Y(0), 1j * x[0])),
+    "exp not unitary": (2, lambda x, w: qml.exp(qml.X(0) @ qml.Z(1), 0.1 * x[0])),
+    "ctrl of exp": (3, lambda x, w: qml.ctrl(qml.exp(qml.Y(0) @ qml.Z(1), 1j * x[0]), 2, control_values=[0])),
+    "evolve a sum": (2, lambda x, w: qml.evolve(qml.X(0) @ qml.Z(1) + w[0] * qml.Y(0), x[0])),
+    "ctrl of PauliRot": (3, lambda x, w: qml.ctrl(qml.PauliRot(x[0], "YZ", [2, 0]), 1)),
     "evolve": (1, lambda x, w: qml.evolve(qml.X(0), x[0])),
     "change of basis": (2, lambda x, w: qml.change_op_basis(qml.Hadamard(0), qml.RZ(x[0], 0), qml.Hadamard(0))),
     "StatePrep": (2, lambda x, w: qml.StatePrep(vector(x, w, 4), wires=[1, 0], normalize=True)),

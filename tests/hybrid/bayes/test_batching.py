@@ -2,6 +2,7 @@
 
 import copy
 
+import pennylane as qml
 import pytest
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from causal.draws import fixed, held
 from hybrid.backbones import MLP
 from hybrid.bayes import MeanField, Posterior, batched
 from hybrid.layers import Aside, Constant, Interaction, Readout, Skip, Standardize
+from quantum.layer import CircuitLayer
 
 
 class Gru(nn.Module):
@@ -89,6 +91,15 @@ def parametrised():
     return nn.utils.parametrize.register_parametrization(nn.Linear(3, 2), "weight", Positive())
 
 
+def circuit():
+    def function(inputs, weights):
+        qml.AngleEmbedding(inputs, wires=range(3), rotation="Y")
+        qml.StronglyEntanglingLayers(weights, wires=range(3))
+        return [qml.expval(qml.Z(wire)) for wire in range(3)]
+
+    return CircuitLayer(function, {"weights": (1, 3, 3)}, in_features=3)
+
+
 ROWS, IMAGES, SEQUENCES = (6, 3), (6, 1, 8, 8), (6, 5, 3)
 LAYERS = {
     "linear": (lambda: nn.Linear(3, 2), ROWS),
@@ -127,6 +138,9 @@ LAYERS = {
     "hooked": (hooked, ROWS),
     "parametrised": (parametrised, ROWS),
     "broadcasting": (lambda: Broadcasting(), (4, 6, 3)),
+    "circuit": (circuit, ROWS),
+    "circuit of more axes": (circuit, (2, 6, 3)),
+    "circuit in a body": (lambda: Skip(nn.Sequential(MLP(3, [4], 3), circuit())), ROWS),
     "batch norm in evaluation": (
         lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).eval(),
         ROWS,

@@ -199,6 +199,22 @@ def test_features_known_wrong_or_missing():
     assert Normal(Opaque(), features=6)(torch.zeros(2, 3)).batch_shape == (2,)
 
 
+@every_head
+def test_readouts_follow_the_body(name):
+    law = HEADS[name](mlp().double())
+    assert {parameter.dtype for parameter in law.parameters()} == {torch.float64}
+
+
+def test_bodies_without_parameters():
+    for make in (
+        Normal,
+        NeuralSpline,
+        lambda body, features: NeuralSpline(body, features=3, event=2),
+    ):
+        law = make(nn.Tanh(), features=3)
+        assert law(torch.randn(5, 3)).sample().shape == (5, *law.event_shape)
+
+
 def test_image_bodies_take_part_in_draws():
     body = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 4))
     law = Categorical(body, states=3)
