@@ -91,6 +91,8 @@ def as_column(name: str, law: Any, value: Any, like: Tensor, *, infinite: bool =
         values = value
     try:
         column = torch.as_tensor(values, device=like.device)
+        if values is value and not isinstance(value, Tensor) and column.is_floating_point():
+            column = torch.as_tensor(value, dtype=torch.float64, device=like.device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name!r} is not numeric: got {type(value).__name__}, {error}") from error
     if column.is_complex():

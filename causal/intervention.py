@@ -128,9 +128,11 @@ def _value(
         action = action.expand(lead)()
     elif callable(action) and not isinstance(action, Tensor):
         action = action(dict(seen))
-    value = torch.as_tensor(action)
+    like = _some_tensor(msg["fn"])
+    dtype: torch.dtype | None = None
     if not isinstance(action, Tensor) and not _counts(msg["fn"]):
-        value = value.to(torch.get_default_dtype())
+        dtype = torch.get_default_dtype() if like is None else like.dtype
+    value = torch.as_tensor(action, dtype=dtype, device=None if like is None else like.device)
     rows = tuple(value.shape[: value.dim() - len(event)])
     if len(value.shape) >= len(event) and tuple(value.shape[len(rows) :]) == event:
         padded = (1,) * (len(batch) - len(rows)) + rows
@@ -142,6 +144,15 @@ def _value(
         f"do({name!r}): the value has shape {tuple(value.shape)}, but the site has batch shape "
         f"{batch} and event shape {event}"
     )
+
+
+def _some_tensor(distribution: td.Distribution) -> Tensor | None:
+    """A floating point tensor of a distribution, which tells its dtype and device."""
+    for field in vars(distribution).values():
+        found = _some_tensor(field) if isinstance(field, td.Distribution) else field
+        if isinstance(found, Tensor) and found.is_floating_point():
+            return found
+    return None
 
 
 def _counts(distribution: Any) -> bool:

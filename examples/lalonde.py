@@ -30,6 +30,7 @@ import pennylane as qml
 import torch
 from causaldata import cps_mixtape, nsw_mixtape
 from joblib import Parallel, delayed
+from scipy.stats import gaussian_kde
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -291,7 +292,8 @@ def answers(runs: list[dict[str, Any]], study: Study) -> str:
     """The do() question and the individual counterfactual of the first model of each variant."""
     idle = (study.trial[study.trial.treat == 0]["re78"] == 0).mean()
     lines = [f"\nidentified as: {runs[0]['effects']['None']['identified']}"]
-    for result in {r["circuit"]: r for r in reversed(runs)}.values():
+    firsts = [next(r for r in runs if r["circuit"] == c) for c in (False, True)]
+    for result in firsts:
         shares, man, check = result["idle"], result["one man"], result["check"]
         low, middle, high = man["untrained"]
         lines.append(f"\n{label(result)}")
@@ -321,16 +323,17 @@ def figures(
         figure.savefig(folder / name, dpi=120)
         plt.close(figure)
 
+    def density(axis: Any, values: list[float], result: dict[str, Any]) -> None:
+        grid = np.linspace(min(values), max(values), 200)
+        style, color = ("-" if result["circuit"] else ":"), f"C{result['seed'] % 10}"
+        axis.plot(grid, gaussian_kde(values)(grid), style, color=color, label=label(result))
+
     def effects(axis: Any) -> None:
         value, error = known["randomised trial"]
         axis.axvspan(value - 1.645 * error, value + 1.645 * error, alpha=0.15, label="trial, 90 %")
-        axis.axvline(value, linestyle="--", linewidth=1)
+        axis.axvline(value, color="black", linewidth=1, label="trial")
         for result in runs:
-            style = "-" if result["circuit"] else ":"
-            draws = result["effects"]["None"]["draws"]
-            axis.hist(
-                draws, 40, histtype="step", density=True, linestyle=style, label=label(result)
-            )
+            density(axis, result["effects"]["None"]["draws"], result)
         axis.set(xlabel="effect on the trained, dollars", ylabel="posterior density")
         axis.legend(fontsize=7)
 
@@ -344,10 +347,9 @@ def figures(
     def check(*axes: Any) -> None:
         for axis, name in zip(axes, ("at zero", "at the cap"), strict=True):
             for result in runs:
-                observed, replicated = result["check"][name]
-                axis.hist(replicated, 20, histtype="step", density=True, label=label(result))
-            axis.axvline(observed, color="black", label="observed")
-            axis.set(xlabel=f"share of controls {name}")
+                density(axis, result["check"][name][1], result)
+            axis.axvline(runs[0]["check"][name][0], color="black", linewidth=1, label="observed")
+            axis.set(xlabel=f"share of controls {name}, replicated", ylabel="density")
         axes[0].legend(fontsize=7)
 
     save("effect.png", effects)

@@ -18,7 +18,9 @@ class Runtime:
 
     Args:
         devices: "auto", 1, or a list with one device index; None stays on the objective's device.
-        precision: Fabric's names: "32-true", "64-true", "bf16-mixed", "bf16-true", "16-mixed".
+        precision: Fabric's names: "32-true", "64-true", "bf16-mixed" (only what the objective
+            computes; its data keeps its digits), "bf16-true". Not "16-mixed": its loss scaling
+            lets gradients overflow on purpose, which the guard against infinities must stop.
         strategy: A Fabric strategy for one process, by name or as object.
 
     Example:
@@ -43,8 +45,13 @@ def fabric_of(runtime: Runtime, device: torch.device) -> Any:
 
     Raises:
         ImportError: Fabric is not installed.
-        ValueError: The runtime asks for several processes.
+        ValueError: The runtime asks for several processes, or for half precision.
     """
+    if str(runtime.precision).startswith("16"):
+        raise ValueError(
+            f"precision={runtime.precision!r} needs loss scaling, in which gradients overflow on "
+            "purpose: use 'bf16-mixed', which has the range of float32"
+        )
     try:
         from lightning_fabric import Fabric  # an extra, loaded only when a runtime asks for it
     except ImportError as error:
@@ -68,6 +75,18 @@ def fabric_of(runtime: Runtime, device: torch.device) -> Any:
         )
     fabric.launch()
     return fabric
+
+
+def call_of(fabric: Any, runtime: Runtime, objective: nn.Module, wrapped: Any) -> Any:
+    """What evaluates the objective: in mixed precision itself, so that its data is not rounded."""
+    if not str(runtime.precision).endswith("mixed"):
+        return wrapped
+
+    def call(batch: Any) -> Any:
+        with fabric.autocast():
+            return objective(batch)
+
+    return call
 
 
 def device_of(module: nn.Module) -> torch.device | None:

@@ -65,9 +65,9 @@ class Stepper:
     """Does the steps of one training and keeps the last good state.
 
     Before anything is updated, every step looks once at the loss, its parts and the sum of each
-    gradient, which a single NaN or infinity spoils. The state in which all of them were finite is copied: at every step
-    for models with up to some 30,000 parameters, less often for larger ones, so that the copying
-    stays a few per cent of the work.
+    gradient, which a single NaN or infinity spoils. The state in which all of them were finite is
+    copied: at every step for models with up to some 30,000 parameters, less often for larger ones,
+    so that the copying stays a few per cent of the work.
 
     Args:
         objective: The module in training.

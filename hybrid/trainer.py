@@ -15,7 +15,7 @@ from hybrid.callbacks import Callback, TrainingState
 from hybrid.coverage import optimizers_for
 from hybrid.guard import limit_columns
 from hybrid.history import History
-from hybrid.runtime import Runtime, device_of, dtype_of, fabric_of
+from hybrid.runtime import Runtime, call_of, device_of, dtype_of, fabric_of
 from hybrid.step import Stepper, evaluate
 
 __all__ = ["Objective", "fit"]
@@ -146,7 +146,7 @@ class _Loop:
         if runtime.asks:
             fabric = fabric_of(runtime, self.device or torch.device("cpu"))
             made = fabric.setup(objective, *optimizers)
-            self.call, self.device = made[0], fabric.device
+            self.call, self.device = call_of(fabric, runtime, objective, made[0]), fabric.device
             self.step = Stepper(
                 objective, optimizers, call=self.call, backward=fabric.backward, wrapped=made[1:]
             )

@@ -8,14 +8,24 @@ what depends on the weights alone is never repeated for each row of the inputs.
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Group", "Instruction", "Recording", "Value", "execute", "same", "widened"]
+__all__ = [
+    "Group",
+    "Instruction",
+    "Recording",
+    "Value",
+    "execute",
+    "leaves",
+    "mapped",
+    "same",
+    "widened",
+]
 
 
 @dataclass(frozen=True)
@@ -161,11 +171,9 @@ def execute(
             return values[item.number]
         if isinstance(item, Tensor):
             return item.to(device)
-        if isinstance(item, torch.device):
-            return device
         if isinstance(item, list | tuple):
             return [resolve(entry) for entry in item]
-        return item
+        return device if isinstance(item, torch.device) else item
 
     for step in instructions:
         arguments = [resolve(item) for item in step.arguments]
@@ -203,6 +211,36 @@ def _computed(
     ]
     made = torch.vmap(slots, in_dims=tuple(axis for _, axis in rows))(*(t for t, _ in rows))
     return [value.reshape(*lead, *value.shape[1:]) for value in made]
+
+
+def leaves(item: Any) -> list[Any]:
+    """What stands in nested lists, tuples and dictionaries, flat.
+
+    Example:
+        >>> leaves((1, [2, {"a": 3}]))
+        [1, 2, 3]
+    """
+    if isinstance(item, list | tuple):
+        return [leaf for entry in item for leaf in leaves(entry)]
+    if isinstance(item, dict):
+        return [leaf for entry in item.values() for leaf in leaves(entry)]
+    return [item]
+
+
+def mapped(function: Callable[[Tensor], Any], item: Any) -> Any:
+    """``item`` with ``function`` applied to each tensor in its lists, tuples and dictionaries.
+
+    Example:
+        >>> mapped(torch.neg, [torch.tensor(1.0), "a"])
+        [tensor(-1.), 'a']
+    """
+    if isinstance(item, Tensor):
+        return function(item)
+    if isinstance(item, list | tuple):
+        return type(item)([mapped(function, entry) for entry in item])
+    if isinstance(item, dict):
+        return {key: mapped(function, entry) for key, entry in item.items()}
+    return item
 
 
 def widened(tensor: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ Two modes watch the function: one below autograd writes down every operator, one
 the value of a traced tensor is about to leave torch, where a recording would silently go wrong.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -14,9 +13,17 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map_only
 
-from quantum.recording import Group, Instruction, Recording, Value, execute, widened
+from quantum.recording import (
+    Group,
+    Instruction,
+    Recording,
+    Value,
+    execute,
+    leaves,
+    mapped,
+    widened,
+)
 
 __all__ = ["record", "refuse"]
 
@@ -121,7 +128,7 @@ class _Tape(TorchDispatchMode):
     def descent(self, value: Any) -> frozenset[int]:
         """The arguments that any tensor in ``value`` descends from."""
         found: frozenset[int] = frozenset()
-        for leaf in tree_flatten(value)[0]:
+        for leaf in leaves(value):
             if isinstance(leaf, Tensor) and id(leaf) in self.numbers:
                 found |= self.traced[self.numbers[id(leaf)]]
         return found
@@ -137,10 +144,10 @@ class _Tape(TorchDispatchMode):
             self._check(func, args)
         if descent and not func._schema.is_mutable:
             args, kwargs = self._widened(args, kwargs)
-        reference = functools.partial(tree_map_only, Tensor, self._reference)
-        arguments, keywords = reference(args), reference(kwargs)
+        arguments = tuple(mapped(self._reference, item) for item in args)
+        keywords = {key: mapped(self._reference, item) for key, item in kwargs.items()}
         result = func(*args, **kwargs)
-        tensors = [leaf for leaf in tree_flatten(result)[0] if isinstance(leaf, Tensor)]
+        tensors = [leaf for leaf in leaves(result) if isinstance(leaf, Tensor)]
         results = tuple(self._keep(tensor, descent) for tensor in tensors)
         self.instructions.append(Instruction(func.name(), arguments, keywords, results))
         self.writes |= func._schema.is_mutable
@@ -170,12 +177,11 @@ class _Tape(TorchDispatchMode):
             wide = {torch.float32: torch.float64, torch.complex64: torch.complex128}
             return tensor.to(wide.get(tensor.dtype, tensor.dtype))
 
-        leaves = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
+        found = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         doubles = (torch.float64, torch.complex128)
-        if not any(leaf.dtype in doubles and self.descent(leaf) for leaf in leaves):
+        if not any(leaf.dtype in doubles and self.descent(leaf) for leaf in found):
             return args, kwargs
-        widened: tuple[Any, Any] = tree_map_only(Tensor, widen, (args, kwargs))
-        return widened
+        return mapped(widen, args), mapped(widen, kwargs)
 
     def functional(self, outputs: Sequence[Tensor]) -> "_Tape":
         """This tape again without writes into tensors."""
@@ -223,17 +229,18 @@ class _Guard(TorchFunctionMode):
                 "use torch.stack([...])"
             )
         if name in _ESCAPES:
-            for leaf in tree_flatten((args, kwargs or {}))[0]:
-                if isinstance(leaf, Tensor) and self.tape.descent(leaf):
-                    self.tape.paused = True
-                    try:
-                        shown = self.trusted(leaf)
-                    finally:
-                        self.tape.paused = False
-                    args = tree_map_only(
-                        Tensor, lambda t, a=leaf, b=shown: b if t is a else t, args
-                    )
+            args = mapped(self.shown, args)
         return func(*args, **(kwargs or {}))
+
+    def shown(self, tensor: Tensor) -> Tensor:
+        """What may be seen of ``tensor``: itself, where it does not descend from an argument."""
+        if not self.tape.descent(tensor):
+            return tensor
+        self.tape.paused = True
+        try:
+            return self.trusted(tensor)
+        finally:
+            self.tape.paused = False
 
 
 def refuse(tensor: Tensor) -> Tensor:
@@ -304,8 +311,8 @@ def _needed(tape: _Tape, numbers: Sequence[int]) -> tuple[Instruction, ...]:
             continue
         arguments = tuple(settle(item) for item in step.arguments)
         keywords = {key: settle(item) for key, item in step.keywords.items()}
-        leaves = tree_flatten((arguments, keywords))[0]
-        wanted.update(leaf.number for leaf in leaves if isinstance(leaf, Value))
+        used = leaves((arguments, keywords))
+        wanted.update(leaf.number for leaf in used if isinstance(leaf, Value))
         chosen.append(Instruction(step.operator, arguments, keywords, step.results))
     return tuple(reversed(chosen))
 
@@ -316,9 +323,9 @@ def _positions(tape: _Tape) -> dict[int, Tensor]:
     for number, example in enumerate(tape.examples):
         positions[number] = torch.arange(example.numel()).reshape(example.shape)
     for step in tape.instructions:
-        leaves = tree_flatten((step.arguments, step.keywords))[0]
-        sources = [leaf.number for leaf in leaves if isinstance(leaf, Value)]
-        pure = step.operator in _MOVES and not any(isinstance(leaf, Tensor) for leaf in leaves)
+        used = leaves((step.arguments, step.keywords))
+        sources = [leaf.number for leaf in used if isinstance(leaf, Value)]
+        pure = step.operator in _MOVES and not any(isinstance(leaf, Tensor) for leaf in used)
         known = all(number in positions for number in sources)
         if pure and known and len({tape.traced[number] for number in sources}) == 1:
             execute([step], positions, torch.device("cpu"))

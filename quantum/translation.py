@@ -30,6 +30,7 @@ _KINDS: dict[type, Literal["expval", "var", "probs", "state", "density_matrix"]]
     qml.measurements.StateMP: "state",
 }
 _DEEPEST = 60
+_BY_MATRIX = ("SpecialUnitary",)  # whose decomposition is made for gradients on hardware
 
 
 class Translator:
@@ -167,7 +168,7 @@ class Translator:
                 return [self.dense(operator)]
         if isinstance(operator, qml.ops.Exp):
             return [self.exponential(operator)]
-        if operator.has_decomposition:
+        if operator.has_decomposition and operator.name not in _BY_MATRIX:
             try:
                 return self.sequence(operator.decomposition(), depth)
             except (qml.exceptions.DecompositionUndefinedError, NotImplementedError):

@@ -54,7 +54,12 @@ def is_random(module: nn.Module) -> bool:
         >>> is_random(torch.nn.Linear(2, 1))
         False
     """
-    return any(callable(getattr(part, "fixed", None)) for part in module.modules())
+    return any(_is_random_itself(part) for part in module.modules())
+
+
+def _is_random_itself(module: nn.Module) -> bool:
+    # On the class: a miss on a module instance is slow.
+    return callable(getattr(type(module), "fixed", None))
 
 
 Rule = Callable[[Any, Weights, Tensor], Any]
@@ -92,7 +97,7 @@ def batching_rule(*kinds: type[nn.Module]) -> Callable[[Rule], Rule]:
 
 def _rule_of(module: nn.Module) -> Rule | None:
     """The rule for the module's type, unless its ``forward`` is not that type's (or has hooks)."""
-    if module._forward_hooks or module._forward_pre_hooks or hasattr(module, "parametrizations"):
+    if module._forward_hooks or module._forward_pre_hooks or "parametrizations" in module._modules:
         return None
     for kind in type(module).__mro__:
         if kind in _RULES:
@@ -117,7 +122,7 @@ def batched(module: nn.Module, weights: Weights, inputs: Tensor) -> Any:
         >>> batched(torch.nn.Linear(3, 2), weights, torch.zeros(1, 7, 3)).shape
         torch.Size([5, 7, 2])
     """
-    if callable(getattr(module, "fixed", None)):
+    if _is_random_itself(module):
         return module(inputs)
     rule = _rule_of(module)
     if rule is not None:
@@ -227,11 +232,12 @@ def _linear(module: Any, weights: Weights, inputs: Tensor) -> Tensor:
     if not weights:
         return F.linear(inputs, module.weight, module.bias)
     weight, bias = weights.get("weight", module.weight), weights.get("bias", module.bias)
-    rows = inputs.reshape(len(inputs), -1, inputs.shape[-1])
     draws = max(len(inputs), *(len(value) for value in weights.values()))
-    rows = rows.expand(draws, -1, -1)
-    matrix = weight.mT if weight.dim() == 3 else weight.mT.unsqueeze(0)
-    matrix = matrix.expand(draws, -1, -1)
+    if draws == 1:
+        bias = None if bias is None else bias.reshape(module.bias.shape)
+        return F.linear(inputs, weight.reshape(module.weight.shape), bias)
+    rows = inputs.reshape(len(inputs), -1, inputs.shape[-1]).expand(draws, -1, -1)
+    matrix = (weight.mT if weight.dim() == 3 else weight.mT.unsqueeze(0)).expand(draws, -1, -1)
     if bias is None:
         outputs = torch.bmm(rows, matrix)
     else:

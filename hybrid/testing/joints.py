@@ -1,11 +1,13 @@
 """The conformance check of joint distributions (floor 4)."""
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from causal.draws import fixed
 from hybrid.testing.contract import Clauses, own_randomness
 
 __all__ = ["check_joint"]
@@ -36,7 +38,8 @@ def check_joint(joint: Any, *, n: int = 64, seed: int = 0) -> None:
         names = joint.variables
         named = isinstance(names, tuple) and all(isinstance(name, str) for name in names)
         clauses.require(named and len(set(names)) == len(names), clause, f"got {names!r}")
-    with own_randomness(seed), torch.no_grad():
+    one_draw = fixed(joint) if isinstance(joint, nn.Module) else nullcontext()
+    with own_randomness(seed), torch.no_grad(), one_draw:
         rows = _check_sample(clauses, joint, n)
         _check_log_probability(clauses, joint, rows, n)
         if callable(getattr(joint, "factor", None)):

@@ -141,10 +141,11 @@ def test_program_has_the_density_of_the_model(laws):
     }
     scaled = poutine.trace(plain).get_trace(data, data_size=80)
     torch.testing.assert_close(scaled.log_prob_sum(), 10 * trace.log_prob_sum())
-    with do({"M": 1.0}):
+    with do({"M": 0.1}):  # not a number of single precision
         acted = poutine.trace(plain).get_trace(data)
+    assert acted.nodes["M"]["value"].dtype == torch.float64
     torch.testing.assert_close(
-        acted.log_prob_sum(), plain.log_probability(data, do={"M": 1.0}).sum()
+        acted.log_prob_sum(), plain.log_probability(data, do={"M": 0.1}).sum()
     )
     torch.testing.assert_close(
         acted.nodes["Y"]["fn"].log_prob(data["Y"]).sum()

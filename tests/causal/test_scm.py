@@ -484,6 +484,10 @@ def test_kinds_of_actions(random_chain, laws, draws):
         assert torch.equal(sample["V"], torch.ones(*lead, n, 2).double())
 
 
+def test_numbers_do_not_pass_through_single_precision(chain):
+    assert (chain.sample(2, do={"M": 0.1})["M"] == torch.tensor(0.1, dtype=torch.float64)).all()
+
+
 def test_bad_actions(chain, laws):
     with pytest.raises(ValueError, match=r"unknown node.*\['Q'\]"):
         chain.sample(3, do={"Q": 1.0})

@@ -42,7 +42,7 @@ def test_precision():
     mixed = train(Runtime(precision="bf16-mixed"))
     assert mixed.seen == (torch.float32, torch.bfloat16)
     assert mixed.weight.dtype == torch.float32
-    assert mixed.weight.item() == pytest.approx(2.0, abs=0.1)
+    assert mixed.weight.item() == pytest.approx(train(None).weight.item(), abs=0.05)
 
 
 def test_lbfgs_and_validation_through_fabric():
@@ -57,6 +57,15 @@ def test_lbfgs_and_validation_through_fabric():
         runtime=Runtime(devices=1),
     )
     assert history.validation[-1] < 1e-6
+
+
+def test_true_precision_converts_the_objective():
+    assert train(Runtime(precision="64-true")).seen == (torch.float64, torch.float64)
+
+
+def test_half_precision_is_refused():
+    with pytest.raises(ValueError, match="use 'bf16-mixed'"):
+        train(Runtime(precision="16-mixed"))
 
 
 def test_several_processes_are_refused():
