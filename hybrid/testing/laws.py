@@ -75,7 +75,7 @@ def _check_statics(clauses: Clauses, law: Any) -> None:
 
 def _check_shapes(clauses: Clauses, law: Any, context: Tensor) -> None:
     clause = "batch and event shapes"
-    for given in (context, context.unsqueeze(0), context[:0] if len(context) else context):
+    for given in (context, context.unsqueeze(0), context[:1]):
         rows = given.shape[:-1]
         with clauses.within(clause):
             distribution = law(given)
