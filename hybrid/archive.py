@@ -107,6 +107,13 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, dict[str, Tensor]], di
 
     Raises:
         CheckpointError: There is none, or a file is missing, damaged or not ours.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write(folder, {}, {"rows": 3})
+        ...     read(folder)
+        ({}, {'rows': 3})
     """
     folder = Path(path)
     if folder.is_file():

@@ -26,6 +26,10 @@ class TrainingState:
         loss: Mean total loss of the epoch that has just ended; None within an epoch.
         parts: The same for the parts of the loss.
         validation: The validation loss after the epoch; None without validation data.
+
+    Example:
+        >>> TrainingState(1, 40, nn.Identity(), (), loss=0.5).loss
+        0.5
     """
 
     epoch: int

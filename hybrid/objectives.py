@@ -63,7 +63,8 @@ class ELBO(nn.Module):
             alone: the objective is then a deterministic function, as line searches want.
 
     Raises:
-        ValueError: ``data_size`` or ``draws`` is below 1, or ``y`` does not have the law's shape.
+        ValueError: ``data_size`` or ``draws`` is below 1, ``y`` does not have the law's shape, or
+            a variable of the Joint has no column.
         TypeError: The batch is neither a pair nor a mapping.
 
     Source: Blundell et al., Weight Uncertainty in Neural Networks, ICML 2015, eq. 2 and 8.
@@ -111,6 +112,12 @@ class ELBO(nn.Module):
                 raise TypeError(
                     f"{type(joint).__name__} has no log_probability, so it is no Joint and cannot "
                     "take a batch of named columns: give the batches as (x, y)"
+                )
+            missing = [repr(name) for name in joint.variables if name not in batch]
+            if missing:
+                raise ValueError(
+                    f"the data has no column {', '.join(missing)}: the ELBO of a "
+                    f"{type(joint).__name__} needs all of {list(joint.variables)}"
                 )
             result: Tensor = joint.log_probability(batch)
             return result

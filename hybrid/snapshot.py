@@ -4,6 +4,7 @@ Taking one is cheap enough for every step: the tensors are copied in one fused c
 memory, and large buffers (data, not statistics) are skipped unless they were written to.
 """
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 
 __all__ = ["Snapshot"]
 
+_UNLIKE = object()  # unlike anything in a state, so that the next copy is built anew
 _SMALL = 4096  # buffers up to this size are copied without asking whether they changed
 
 
@@ -44,6 +46,7 @@ class Snapshot:
             if buffer is not None
         ]
         self._live: list[Tensor] = []
+        self._leaves: list[Any] = [_UNLIKE]
         self._saved: list[Tensor] = []
         self.taken = False  # whether there is a copy
         self._buffers: list[tuple[Tensor, int, Tensor] | None] = [None] * len(self._slots)
@@ -58,21 +61,17 @@ class Snapshot:
     @torch.no_grad()
     def take(self) -> None:
         """Copy the present state, over the earlier copy."""
-        live: list[Tensor] = list(self._parameters)
-        states = [
-            {key: _split(entry, live) for key, entry in optimizer.state.items()}
-            for optimizer in self._optimizers
-        ]
-        if (
-            live
-            and len(live) == len(self._saved)
-            and all(a is b for a, b in zip(live, self._live, strict=True))
-        ):
-            torch._foreach_copy_(self._saved, live)
+        leaves: list[Any] = []
+        for optimizer in self._optimizers:
+            for entry in optimizer.state.values():
+                leaves.extend(entry.values() if isinstance(entry, dict) else (entry,))
+        if len(leaves) == len(self._leaves) and all(map(operator.is_, leaves, self._leaves)):
+            if self._live:
+                torch._foreach_copy_(self._saved, self._live)
         else:
-            self._saved = [tensor.detach().clone() for tensor in live]
-            self._live = live
-        self._states = states
+            nested = any(isinstance(leaf, dict | list | tuple) for leaf in leaves)
+            self._leaves = [_UNLIKE] if nested else leaves
+            self._rebuild()
         self._groups = [
             [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
             for optimizer in self._optimizers
@@ -80,9 +79,19 @@ class Snapshot:
         self._take_buffers()
         self.taken = True
 
+    def _rebuild(self) -> None:
+        """Copy into new memory, because a state has other entries than at the last copy."""
+        live: list[Tensor] = list(self._parameters)
+        self._states = [
+            {key: _split(entry, live) for key, entry in optimizer.state.items()}
+            for optimizer in self._optimizers
+        ]
+        self._saved = [tensor.detach().clone() for tensor in live]
+        self._live = live
+
     def _take_buffers(self) -> None:
         for index, (owner, name) in enumerate(self._slots):
-            buffer = owner[name]
+            buffer = owner.get(name)
             if buffer is None:
                 continue
             known = self._buffers[index]

@@ -137,6 +137,8 @@ def test_elbo_bad_arguments():
         ELBO(Line(), data_size=1)(torch.zeros(3))
     with pytest.raises(TypeError, match="Line has no log_probability"):
         ELBO(Line(), data_size=1)({"A": Y})
+    with pytest.raises(ValueError, match=r"no column 'B': the ELBO of a Two needs all of"):
+        ELBO(Two(), data_size=1)({"A": Y})
     with pytest.raises(TypeError, match="3 entries"):
         ELBO(Line(), data_size=1)((Y, Y, Y))
 

@@ -142,7 +142,6 @@ class Draw:
             lambda x, w: qml.RandomLayers(basic(x, w), wires=all_wires, seed=seed),
             lambda x, w: qml.QFT(wires=some),
             lambda x, w: qml.adjoint(qml.QFT(wires=some)),
-            lambda x, w: qml.Permute(all_wires[::-1], wires=all_wires),
         ]
         if n >= 2:
             design = [self.stacked(n), self.stacked(layers, n - 1, 2)]
@@ -152,6 +151,7 @@ class Draw:
             other = self.stacked(1, 2 * n - 1)
             generator = qml.Hamiltonian([0.4, -0.7], [qml.X(pair[0]) @ qml.Y(pair[1]), qml.Z(pair[0])])
             kinds += [
+                lambda x, w: qml.Permute(all_wires[::-1], wires=all_wires),
                 lambda x, w: qml.SimplifiedTwoDesign(design[0](x, w), design[1](x, w), wires=all_wires),
                 lambda x, w: qml.QAOAEmbedding(x[:features], ring(x, w), wires=all_wires[:features]),
                 lambda x, w: qml.ArbitraryUnitary(arbitrary(x, w), wires=pair),
