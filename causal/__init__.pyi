@@ -8,6 +8,7 @@ from causal.intervention import do as do
 from causal.joint import Joint as Joint
 from causal.law import Law as Law
 from causal.law import as_pyro as as_pyro
+from causal.learner import Learner as Learner
 from causal.noise import NoiseNotRecoverable as NoiseNotRecoverable
 from causal.noise import abduct as abduct
 from causal.noise import replay as replay
@@ -21,6 +22,7 @@ __all__ = [
     "Graph",
     "Joint",
     "Law",
+    "Learner",
     "Mechanism",
     "NoiseNotRecoverable",
     "abduct",

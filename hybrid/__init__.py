@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "Callback": "hybrid.callbacks",
     "CheckpointError": "hybrid.archive",
     "EarlyStopping": "hybrid.callbacks",
     "History": "hybrid.history",
@@ -27,6 +28,7 @@ _HOME = {
 _SUBMODULES = {"backbones", "bayes", "flows", "heads", "layers", "objectives", "testing"}
 
 __all__ = [
+    "Callback",
     "CheckpointError",
     "EarlyStopping",
     "History",

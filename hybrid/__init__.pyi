@@ -6,6 +6,7 @@ from hybrid import layers as layers
 from hybrid import objectives as objectives
 from hybrid import testing as testing
 from hybrid.archive import CheckpointError as CheckpointError
+from hybrid.callbacks import Callback as Callback
 from hybrid.callbacks import EarlyStopping as EarlyStopping
 from hybrid.callbacks import Schedule as Schedule
 from hybrid.checkpoint import load as load
@@ -18,6 +19,7 @@ from hybrid.runtime import Runtime as Runtime
 from hybrid.trainer import fit as fit
 
 __all__ = [
+    "Callback",
     "CheckpointError",
     "EarlyStopping",
     "History",
