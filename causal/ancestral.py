@@ -7,6 +7,7 @@ import torch
 import torch.distributions as td
 from torch import Tensor
 
+from causal.cases import acted
 from causal.columns import Mechanisms
 from causal.draws import seeded
 from causal.law import draw_from, log_probability_of
@@ -26,8 +27,8 @@ def act(
     Args:
         model: Graph and laws.
         name: The variable.
-        action: A number or tensor (one value, or one per row), a distribution, or a function of
-            the parents' values ``{name: (\*batch, \*event)}`` that returns a number or tensor.
+        action: A number or tensor (one value, or one per row), a distribution, or a function that
+            returns one of these, of the parents' values (\*batch, \*event); see `cases.acted`.
         parents: Values of the variable's parents.
         full: The batch shape; its last axis is the rows.
 
@@ -44,6 +45,8 @@ def act(
         tensor([2., 2., 2.])
     """
     event = model.event_shape(name)
+    if _is_function(action):
+        action = acted(name, action, parents)
     if isinstance(action, td.Distribution):
         if tuple(action.event_shape) != event:
             raise ValueError(
@@ -52,8 +55,6 @@ def act(
             )
         batch = torch.broadcast_shapes(tuple(action.batch_shape), full)
         value = model.cast(name, draw_from(action.expand(batch)))
-    elif callable(action) and not isinstance(action, Tensor):
-        value = model.cast(name, action(dict(parents)))
     else:
         value = model.cast(name, action)
     rows = tuple(value.shape[: value.dim() - len(event)])
@@ -66,6 +67,11 @@ def act(
         f"do({name!r}): the value has shape {tuple(value.shape)}, expected {event} for one value, "
         f"or {(full[-1], *event)} for one per row"
     )
+
+
+def _is_function(action: Any) -> bool:
+    """Whether an action is computed from the parents."""
+    return callable(action) and not isinstance(action, Tensor | td.Distribution)
 
 
 def simulate(

@@ -45,7 +45,7 @@ class Question:
             ValueError: The arguments contradict each other or the graph.
         """
         graph = model.graph
-        treatments = graph.names({*self.do, *self.against})
+        treatments = frozenset({*model.interventions(self.do), *model.interventions(self.against)})
         graph.names((self.outcome,))
         if not treatments:
             raise ValueError("effect: do and against name no variable")
@@ -123,7 +123,7 @@ def answer(
     if asked.individual:
         worlds = in_worlds(
             model,
-            asked.evidence or {},
+            {} if asked.evidence is None else asked.evidence,
             arms,
             draws=draws,
             convention=convention,

@@ -207,6 +207,18 @@ class Mechanisms:
         """A value of a variable in the form that its law takes; see `as_column`."""
         return as_column(name, self.laws[name], value, self.like, infinite=self._limit(name))
 
+    def interventions(self, do: Any) -> Mapping[str, Any]:
+        """A user's interventions, checked to be values by variable.
+
+        Raises:
+            ValueError: Unknown variables.
+            TypeError: No mapping.
+        """
+        if not isinstance(do, Mapping):
+            raise TypeError(f"do takes values by variable, {{name: value}}, got {do!r}")
+        self.graph.names(do)
+        return do
+
     def rows(self, values: Table, required: Iterable[str] = ()) -> dict[str, Tensor]:
         r"""Checked columns (batch, \*event), all equally long.
 
@@ -216,7 +228,12 @@ class Mechanisms:
 
         Raises:
             ValueError: Unknown, missing or badly shaped columns, or bad values.
+            TypeError: No columns by name.
         """
+        if isinstance(values, Tensor) or not isinstance(values, Table):
+            raise TypeError(
+                f"rows are columns by name, {{name: (batch,) tensor}}, got {type(values).__name__}"
+            )
         unknown = sorted(str(name) for name in values if name not in self.graph)
         if unknown:
             raise ValueError(

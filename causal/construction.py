@@ -46,6 +46,10 @@ def arranged(
         >>> arranged(Graph.parse("W -> Y <- T"), laws)[1]["Y"]
         ('W', 'T')
     """
+    if not isinstance(graph, Graph):
+        raise TypeError(f"expected a causal.Graph, got {graph!r}: use Graph.parse for arrow text")
+    if not isinstance(laws, Mapping):
+        raise TypeError(f"laws are given by variable, {{name: law}}, got {type(laws).__name__}")
     if graph.bidirected:
         edges = ", ".join(f"{a} <-> {b}" for a, b in sorted(graph.bidirected))
         raise ValueError(

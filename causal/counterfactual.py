@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.distributions as td
 from torch import Tensor
 
 from causal.ancestral import act
@@ -93,7 +94,7 @@ def in_worlds(
         raise ValueError("counterfactual needs at least one world: do=[{...}, ...]")
     graph = model.graph
     wanted = graph.ancestors(graph.nodes if outcomes is None else outcomes)
-    acted = {name for world in worlds for name in graph.names(world)}
+    acted = {name for world in worlds for name in model.interventions(world)}
     moved = {name for world in worlds for name in _strict(model, world) - set(world)} & wanted
     needed = moved | {p for name in moved for p in model.parents[name]}
     needed |= {p for name in acted if _reads(worlds, name) for p in model.parents[name]}
@@ -121,7 +122,7 @@ def _strict(model: Mechanisms, world: Mapping[str, Any]) -> set[str]:
 def _reads(worlds: Sequence[Mapping[str, Any]], name: str) -> bool:
     """Whether an intervention on a variable reads its parents."""
     actions = [world[name] for world in worlds if name in world]
-    return any(callable(action) and not isinstance(action, Tensor) for action in actions)
+    return any(callable(a) and not isinstance(a, Tensor | td.Distribution) for a in actions)
 
 
 def _always_set(

@@ -66,6 +66,8 @@ def fixed(
         ...     draws
         5
     """
+    if draws is not None and not isinstance(draws, int):
+        raise TypeError(f"draws is a whole number, or None, got {draws!r}")
     if draws is not None and draws < 1:
         raise ValueError(f"draws must be at least 1 (or None for one draw without axis): {draws}")
     active = _FIXED.get({})

@@ -142,6 +142,13 @@ class Factor:
                     f"{name!r} has states {self.states[name]} in one Factor and "
                     f"{other.states[name]} in the other"
                 )
+        try:
+            torch.broadcast_shapes(self.batch_shape, other.batch_shape)
+        except RuntimeError as error:
+            raise ValueError(
+                f"batch shapes {tuple(self.batch_shape)} and {tuple(other.batch_shape)} of two "
+                "Factors do not go together: give both the same, or axes of 1"
+            ) from error
         names = self.names + tuple(name for name in other.names if name not in mine)
         return self._new(names, operation(self._aligned(names), other._aligned(names)), other)
 
@@ -175,11 +182,20 @@ class Factor:
         """The table over ``names`` alone, the others summed out."""
         return self.sum(set(self.names) - self._known(names))
 
-    def condition(self, given: Names) -> "Factor":
-        r"""The conditional table :math:`f(x) / \sum_{x \setminus given} f(x)`, over all names.
+    def condition(self, given: Names | Mapping[str, int | str]) -> "Factor":
+        r"""The conditional table :math:`f(x) / \sum_{x \setminus given} f(x)`.
 
-        For a condition of probability 0 it is 0, so that it drops out of sums over conditions.
+        Over all names where ``given`` is names; over the others where it says their states too. For
+        a condition of probability 0 it is 0, so that it drops out of sums over conditions.
+
+        Example:
+            >>> import torch
+            >>> joint = Factor(("X", "Y"), torch.tensor([[0.1, 0.3], [0.2, 0.4]]))
+            >>> joint.condition({"X": 0}).values
+            tensor([0.2500, 0.7500])
         """
+        if isinstance(given, Mapping):
+            return self.select(given).normalise()
         return self / self.marginal(given)
 
     def normalise(self) -> "Factor":
@@ -206,8 +222,10 @@ class Factor:
         for axis in reversed(range(len(self.names))):
             name = self.names[axis]
             if name in event:
-                state = int(self._index(name, event[name]))
-                values = values.select(len(self.batch_shape) + axis, state)
+                state = self._index(name, event[name])
+                if state.dim():
+                    raise ValueError(f"{name!r} takes one state, got shape {tuple(state.shape)}")
+                values = values.select(len(self.batch_shape) + axis, int(state))
         return self._new((name for name in self.names if name not in event), values)
 
     def permute(self, names: Sequence[str]) -> "Factor":

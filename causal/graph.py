@@ -98,6 +98,8 @@ class Graph:
             >>> Graph.parse("X -> Y <- Z; 'blood pressure' -> Y")
             Graph.parse('X -> Y; Z -> Y; "blood pressure" -> Y')
         """
+        if not isinstance(text, str):
+            raise TypeError(f"arrow text is a string, got {type(text).__name__}")
         directed, bidirected, nodes = parse_arrows(text)
         return cls(directed, bidirected, nodes)
 

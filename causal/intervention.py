@@ -1,5 +1,6 @@
 """Interventions on any Pyro program, as an effect handler (floor 3)."""
 
+import threading
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -12,11 +13,14 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor
 
+from causal.cases import acted
 from causal.law import as_pyro
 
-__all__ = ["do"]
+__all__ = ["PROGRAMS", "do"]
 
 _MARK = "_intervened"
+# Pyro keeps one stack of handlers for all threads: one thread at a time runs programs.
+PROGRAMS = threading.RLock()
 
 
 class do(Messenger):  # noqa: N801 - a verb, as in the do-calculus
@@ -24,15 +28,18 @@ class do(Messenger):  # noqa: N801 - a verb, as in the do-calculus
 
     A site's own term leaves the log density, an observed value is overridden, and the site stays in
     the trace as a deterministic one. Of nested interventions on one site the inner wins. Works as a
-    decorator too: ``do(values)(model)``.
+    decorator too: ``do(values)(model)``. Pyro has one stack of handlers for all threads, so that an
+    intervention in another thread waits until this one is over, and any other program there raises.
 
     Args:
         values: By site, a number or tensor (one value, or one per row of the plates), a
-            distribution to draw from, or a function of ``{name: value}`` of the sites so far.
+            distribution to draw from, or a function of the sites so far, which it takes by the
+            names of its parameters or as one mapping ``{name: value}``.
 
     Raises:
         ValueError: A value has the wrong shape, a site is conditioned on outside the intervention,
             or (after the run) a name was no site.
+        RuntimeError: Another thread runs a Pyro program inside the intervention.
 
     Example:
         >>> import pyro, torch
@@ -51,13 +58,23 @@ class do(Messenger):  # noqa: N801 - a verb, as in the do-calculus
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__()
+        if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
+            raise TypeError(
+                f"do takes values by the names of sites, {{name: value}}, got {values!r}"
+            )
         self.values = dict(values)
+        self._thread: int | None = None
         self._seen: dict[str, Any] = {}
         self._set: dict[str, Tensor] = {}
 
     def __enter__(self) -> "do":  # noqa: PYI034 - the run-time checks of the tests know no Self
-        self._seen, self._set = {}, {}
-        super().__enter__()
+        PROGRAMS.acquire()
+        try:
+            super().__enter__()
+        except BaseException:
+            PROGRAMS.release()
+            raise
+        self._seen, self._set, self._thread = {}, {}, threading.get_ident()
         return self
 
     def __exit__(
@@ -66,7 +83,10 @@ class do(Messenger):  # noqa: N801 - a verb, as in the do-calculus
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        super().__exit__(kind, error, trace)
+        try:
+            super().__exit__(kind, error, trace)
+        finally:
+            PROGRAMS.release()
         missed = sorted(set(self.values) - set(self._seen))
         sites, self._seen, self._set = sorted(self._seen), {}, {}
         if missed and kind is None:
@@ -74,6 +94,12 @@ class do(Messenger):  # noqa: N801 - a verb, as in the do-calculus
 
     def _pyro_sample(self, msg: Any) -> None:
         name = msg["name"]
+        if self._thread != threading.get_ident():
+            raise RuntimeError(
+                f"the site {name!r} is run by another thread than the intervention on "
+                f"{sorted(self.values)} around it: Pyro's handlers are shared by all threads, so "
+                "run one program at a time"
+            )
         if name not in self.values or msg["infer"].get(_MARK):
             return
         event = tuple(msg["fn"].event_shape)
@@ -117,6 +143,8 @@ def _value(
     seen: Mapping[str, Any],
 ) -> Tensor:
     """The value of an intervention, expanded to the site's shape."""
+    if callable(action) and not isinstance(action, Tensor | td.Distribution):
+        action = acted(name, action, seen)
     if isinstance(action, td.Distribution):
         if tuple(action.event_shape) != event:
             raise ValueError(
@@ -126,8 +154,6 @@ def _value(
         action = as_pyro(action)
         lead = torch.broadcast_shapes(tuple(action.batch_shape), batch)
         action = action.expand(lead)()
-    elif callable(action) and not isinstance(action, Tensor):
-        action = action(dict(seen))
     like = _some_tensor(msg["fn"])
     dtype: torch.dtype | None = None
     if not isinstance(action, Tensor) and not _counts(msg["fn"]):

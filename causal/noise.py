@@ -7,16 +7,19 @@ for the keywords ``convention`` and ``generator``.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.distributions as td
 from pyro.distributions.delta import Delta
+from pyro.distributions.logistic import Logistic
+from pyro.distributions.softlaplace import SoftLaplace
 from pyro.distributions.torch_distribution import ExpandedDistribution
 from torch import Tensor
 from torch.distributions.relaxed_bernoulli import LogitRelaxedBernoulli
 
-from causal.cases import by_distribution
+from causal.cases import by_distribution, check_value
 from causal.coupling import binary_noise, gumbel_noise, quantile_class, quantile_noise
 
 __all__ = ["NoiseNotRecoverable", "abduct", "replay"]
@@ -66,7 +69,7 @@ def _refuse(
     )
 
 
-@by_distribution
+@partial(by_distribution, check=check_value)
 def abduct(
     distribution: td.Distribution,
     value: Tensor,
@@ -93,6 +96,7 @@ def abduct(
 
     Raises:
         NoiseNotRecoverable: There is no exact noise and no (or an unknown) convention was named.
+        ValueError: The value does not fit the distribution's shape, or is not in its support.
 
     Example:
         >>> import torch
@@ -160,7 +164,7 @@ def _case(
 
 # Location and scale: y = loc + scale * e.
 _kind: type
-for _kind in (td.Normal, td.Laplace, td.Cauchy, td.Gumbel):
+for _kind in (td.Normal, td.Laplace, td.Cauchy, td.Gumbel, Logistic, SoftLaplace):
     _case(_kind, lambda d, v: (v - d.loc) / d.scale, lambda d, e: d.loc + d.scale * e)
 # Positive scale families: log y = log scale + e.
 for _kind in (td.HalfNormal, td.HalfCauchy):

@@ -69,7 +69,7 @@ def sample_rows(
     if n < 0:
         raise ValueError(f"n is a number of rows, got {n}")
     graph, full = model.graph, _lead(draws, n)
-    graph.names(do)
+    model.interventions(do)
     graph.names(given)
     both = sorted(set(do) & set(given))
     if both:
@@ -188,7 +188,11 @@ def score_rows(
         >>> score_rows(model, {"X": torch.tensor([1.0])}, None, {}, None, None).exp()
         tensor([0.5000])
     """
-    model.graph.names(do)
+    model.interventions(do)
+    if isinstance(values, Tensor) or not isinstance(values, Table):
+        raise TypeError(
+            f"values are columns by name, {{name: (batch,) tensor}}, got {type(values).__name__}"
+        )
     table: dict[str, Any] = {name: values[name] for name in values}
     conditions = _named(given)
     if given is not None and not isinstance(given, _NAMES):
@@ -212,14 +216,29 @@ def score_rows(
         return total.expand(_lead(draws, n))
     endless = infinite(model)
     if endless:
-        raise ValueError(
-            f"the marginal of {sorted(rows)} has no closed form because {endless} are not finite: "
-            "name the ancestors of every variable too (and of every condition)"
-        )
+        raise ValueError(_lacking(model, set(rows), conditions, do, endless))
     if not _classes(do):
         raise ValueError("a marginal under do needs one class for each intervention")
     table_rows = {name: row.long() for name, row in rows.items()}
     return joint_table(model, draws, do).log_probability(table_rows, conditions or None)
+
+
+def _lacking(
+    model: Mechanisms, rows: set[str], conditions: set[str], do: Action, endless: list[str]
+) -> str:
+    """Why a density has no closed form, and what to add."""
+    cut = model.graph.remove_incoming(do)
+    missing = sorted(cut.ancestors(rows) - rows - set(do))
+    if missing:
+        return (
+            f"missing column(s) {missing}: without them the density of {sorted(rows)} has no "
+            f"closed form, because {endless} are not finite"
+        )
+    more = sorted(cut.ancestors(conditions) - conditions - set(do))
+    return (
+        f"a condition on {sorted(conditions)} without {more} has no closed form, because "
+        f"{endless} are not finite: condition on the ancestors too"
+    )
 
 
 def _named(given: Table | Iterable[str] | None) -> set[str]:

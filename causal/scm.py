@@ -16,6 +16,7 @@ from causal.draws import Random, divergence, fixed
 from causal.effect import Effect
 from causal.factor import Factor
 from causal.graph import Graph
+from causal.intervention import PROGRAMS
 from causal.law import as_pyro, columns_of, states_of
 from causal.queries import sample_rows, score_rows
 from causal.tables import joint_table
@@ -150,6 +151,8 @@ class SCM(nn.Module):
         Raises:
             ValueError: Unknown names, bad values, or a condition that cannot be met.
         """
+        if not isinstance(n, int):
+            raise TypeError(f"n is a number of rows, got {n!r}")
         with fixed(self, draws, generator) as draws:
             return sample_rows(self._mechanisms(), n, do or {}, given or {}, draws, generator)
 
@@ -304,7 +307,7 @@ class SCM(nn.Module):
         if data_size is not None and data_size < n:
             raise ValueError(f"data_size={data_size} is less than the {n} rows of the minibatch")
         values: dict[str, Tensor] = {}
-        with fixed(self):
+        with PROGRAMS, fixed(self):
             random = any(isinstance(part, Random) for part in self.modules())
             if random and am_i_wrapped():  # outside of inference there is no density
                 pyro.factor(self._site("divergence"), -divergence(self))
@@ -338,5 +341,15 @@ class SCM(nn.Module):
                     "trained in place of this one's: call pyro.clear_param_store() first"
                 )
 
-    def empty_guide(self, *args: Any, **kwargs: Any) -> None:
-        """The guide for ``SVI(scm, scm.empty_guide, …)``: what is random is in the weights."""
+    def empty_guide(self, data: Table | None = None, **kwargs: Any) -> None:  # noqa: ARG002
+        """The guide for ``SVI(scm, scm.empty_guide, …)``: what is random is in the weights.
+
+        Raises:
+            ValueError: The data lack a column, which would need a guide of its own.
+        """
+        missing = [] if data is None else [name for name in self.graph.nodes if name not in data]
+        if missing:
+            raise ValueError(
+                f"missing column(s) {missing}: what is not observed needs a site in a guide of "
+                "your own, the empty guide has none"
+            )

@@ -59,7 +59,8 @@ def write(
         contents: JSON data for the manifest.
 
     Raises:
-        CheckpointError: ``path`` is a file, or a tensor cannot be stored.
+        CheckpointError: ``path`` is a file, its manifest is of something else, or a tensor cannot
+            be stored.
         OSError: The disk is full or not writable; an earlier checkpoint in ``path`` is untouched.
 
     Example:
@@ -73,6 +74,7 @@ def write(
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise CheckpointError(f"{folder} is a file: a checkpoint is a folder, name another path")
+    _check_ours(folder / MANIFEST)
     blobs = {group: _encode(group, tensors) for group, tensors in groups.items()}
     folder.mkdir(parents=True, exist_ok=True)
     files = {}
@@ -158,6 +160,18 @@ def _open(folder: Path) -> dict[str, Any]:
         )
     found: dict[str, Any] = manifest
     return found
+
+
+def _check_ours(manifest: Path) -> None:
+    """Whether a manifest may be replaced: it is ours, damaged or not, or empty."""
+    start = b'{"sha256": "'
+    if manifest.exists():
+        with manifest.open("rb") as file:
+            found = file.read(len(start))
+        if found not in (b"", start):
+            raise CheckpointError(
+                f"{manifest} is no checkpoint's: nothing was written, name another folder"
+            )
 
 
 def _seal(manifest: Mapping[str, Any]) -> bytes:

@@ -6,6 +6,7 @@ No pickle is written or read: what is loaded is numbers, strings and tensors, ne
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
@@ -50,6 +51,7 @@ def save(
         >>> torch.equal(layer.weight, other.weight)
         True
     """
+    _check_kinds(module, optimizer)
     tensors, aliases, extra = _split(module)
     packed: dict[str, Tensor] = {}
     try:
@@ -97,6 +99,7 @@ def load(
         Traceback (most recent call last):
         hybrid.archive.CheckpointError: ... weight: saved float32 (1, 2), here float32 (1, 3)...
     """
+    _check_kinds(into, optimizer)
     groups, contents = read(path)
     stored = contents["module"]
     saved = dict(groups.get("module", {}))
@@ -121,10 +124,18 @@ def load(
         if optimizer is not None:
             optimizer.load_state_dict(restored)
     except Exception as error:
-        into.load_state_dict(before)
+        with suppress(RuntimeError):  # what cannot be written to was not changed either
+            into.load_state_dict(before)
         raise CheckpointError(
             f"{type(into).__name__} refused the checkpoint at {os.fspath(path)}: {error}"
         ) from error
+
+
+def _check_kinds(module: Any, optimizer: Any) -> None:
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"expected a torch.nn.Module, got {type(module).__name__}")
+    if not isinstance(optimizer, Optimizer | None):
+        raise TypeError(f"optimizer must be a torch Optimizer, got {type(optimizer).__name__}")
 
 
 def _split(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any]]:

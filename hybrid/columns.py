@@ -46,9 +46,9 @@ def named_columns(
     """
     if not list(data):
         raise ValueError(f"{what} has no columns")
-    columns = {str(name): _tensor(data[name], dtype, f"{what}: column '{name}'") for name in data}
-    if len(columns) < len(list(data)):
+    if len({str(name) for name in data}) < len(list(data)):
         raise ValueError(f"{what}: two columns have the same name as text: {list(data)}")
+    columns = {str(name): _tensor(data[name], dtype, f"{what}: column '{name}'") for name in data}
     _check_lengths({f"column '{name}'": c for name, c in columns.items()}, what)
     for name, column in columns.items():
         _check_nan(column, f"{what}: column '{name}'")
@@ -116,7 +116,7 @@ def _series(value: Any, title: str) -> Any:
     if kind not in "biuf":
         raise TypeError(
             f"{title} has dtype {value.dtype}, which is not numeric: encode it as numbers "
-            "(for a category: .cat.codes) or leave it out"
+            "(numbers as objects: .astype(float); a category: .cat.codes) or leave it out"
         )
     if value.isna().any():  # also pandas' own NA, which would turn the column into objects
         return value.to_numpy(dtype="float64", na_value=float("nan"))

@@ -16,7 +16,7 @@ from torch.special import ndtr, ndtri
 
 from causal.noise import NoiseNotRecoverable, abduct, replay
 from hybrid.backbones.mlp import MLP
-from hybrid.heads.head import Head, attach, placed_like, vector_shape
+from hybrid.heads.head import Head, attach, checking, placed_like, vector_shape
 from hybrid.layers import out_features_of
 
 _CHECKS = Distribution._validate_args
@@ -70,7 +70,9 @@ class FlowDistribution(TorchDistribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "FlowDistribution":
         """The same law for another batch shape."""
-        return FlowDistribution(self.transform, batch_shape, self.event_shape, self._like)
+        new = FlowDistribution(self.transform, batch_shape, self.event_shape, self._like)
+        new._validate_args = self._validate_args
+        return new
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Transformed normal noise, with gradients."""
@@ -88,6 +90,8 @@ class FlowDistribution(TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density by the change of variables."""
+        if self._validate_args:
+            self._validate_sample(value)
         noise, ladj = self.transform.call_and_ladj(self._full(value))
         normal = torch.distributions.Normal(0.0, 1.0, validate_args=False).log_prob(noise)
         return (normal.sum(-1) if self.event_shape else normal) + ladj
@@ -108,6 +112,11 @@ class FlowDistribution(TorchDistribution):
 
     def _full(self, value: Tensor) -> Tensor:
         """``value`` with every batch axis, so that the transform cannot lose one."""
+        if value.shape[value.dim() - len(self.event_shape) :] != self.event_shape:
+            raise ValueError(
+                f"the flow is of vectors with shape {tuple(self.event_shape)}, the value has shape "
+                f"{tuple(value.shape)}: expected one that ends with it"
+            )
         rows = value.shape[: value.dim() - len(self.event_shape)]
         batch = torch.broadcast_shapes(rows, self.batch_shape)
         return value.expand(torch.Size(batch) + self.event_shape)
@@ -148,6 +157,8 @@ class NeuralSpline(Head):
         bins: int = 8,
         hidden: Sequence[int] = (64, 64),
     ) -> None:
+        if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+            raise TypeError(f"hidden is a list of widths such as [64, 64], got {hidden!r}")
         if min(transforms, bins - 1, *hidden, 1) < 1:
             raise ValueError(f"needs transforms ≥ 1, bins ≥ 2: {transforms}, {bins}, {hidden}")
         shape = vector_shape(event)
@@ -181,7 +192,7 @@ class NeuralSpline(Head):
         else:
             transform = self.flow(raw if self.features else None)
         like = raw if self.features or self.flow is None else next(self.flow.parameters())
-        return FlowDistribution(transform, raw.shape[:-1], self.event_shape, like)
+        return checking(FlowDistribution(transform, raw.shape[:-1], self.event_shape, like))
 
 
 def _splines(knots: Float[Tensor, "*batch transforms numbers"], bins: int) -> Transform:

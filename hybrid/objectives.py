@@ -5,6 +5,7 @@ model and guide. Both are ordinary modules whose parameters all exist before an 
 """
 
 import copy
+import operator
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +16,12 @@ import pyro
 import torch
 import torch.distributions as td
 from pyro.infer import ELBO as PyroELBO  # noqa: N811 (two things of the field share this name)
-from pyro.infer import Trace_ELBO
+from pyro.infer import JitTrace_ELBO, JitTraceEnum_ELBO, JitTraceMeanField_ELBO, Trace_ELBO
 from pyro.infer.autoguide import AutoGuide
 from torch import Tensor, nn
 
 from causal.draws import divergence, fixed
-from causal.law import is_integer, law_at, log_probability_of
+from causal.law import is_integer, law_at, log_probability_of, states_of
 
 __all__ = ["ELBO", "Loss", "Pyro"]
 
@@ -44,6 +45,25 @@ class Loss(NamedTuple):
     parts: dict[str, Tensor]
 
 
+def whole(name: str, value: Any, least: int | None = 1) -> int:
+    """``value`` as an int, if it is a whole number of at least ``least``.
+
+    Example:
+        >>> whole("epochs", 0)
+        Traceback (most recent call last):
+        ValueError: epochs must be at least 1: 0
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be at least {least}: {number}")
+    return number
+
+
 class ELBO(nn.Module):
     r"""Negative evidence lower bound per unit of data, of a Law or a Joint.
 
@@ -63,9 +83,9 @@ class ELBO(nn.Module):
             alone: the objective is then a deterministic function, as line searches want.
 
     Raises:
-        ValueError: ``data_size`` or ``draws`` is below 1, ``y`` does not have the law's shape, or
-            a variable of the Joint has no column.
-        TypeError: The batch is neither a pair nor a mapping.
+        ValueError: ``data_size`` or ``draws`` is below 1, ``y`` does not have the law's shape or is
+            none of its classes, or a variable of the Joint has no column.
+        TypeError: The batch is neither a pair nor a mapping, or complex; ``model`` is no module.
 
     Source: Blundell et al., Weight Uncertainty in Neural Networks, ICML 2015, eq. 2 and 8.
 
@@ -88,13 +108,14 @@ class ELBO(nn.Module):
         self, model: nn.Module, *, data_size: int, draws: int = 1, seed: int | None = None
     ) -> None:
         super().__init__()
-        for name, number in (("data_size", data_size), ("draws", draws)):
-            if number < 1:
-                raise ValueError(f"{name} must be at least 1: {number}")
+        if not isinstance(model, nn.Module):
+            raise TypeError(
+                f"model must be a Law or Joint that is a torch.nn.Module, got {type(model).__name__}"
+            )
         self.model = model
-        self.data_size = data_size
-        self.draws = draws
-        self.seed = seed
+        self.data_size = whole("data_size", data_size)
+        self.draws = whole("draws", draws)
+        self.seed = None if seed is None else whole("seed", seed, least=None)
 
     def forward(self, batch: Any) -> Loss:
         """The loss of one batch: ``(x, y)`` for a Law, ``{name: column}`` for a Joint."""
@@ -126,7 +147,7 @@ class ELBO(nn.Module):
                 "ELBO takes a batch (x, y) for a Law or {name: column} for a Joint, not "
                 f"{_describe(batch)}"
             )
-        x, y = _cast(self.model, *batch)
+        x, y = _pair(self.model, *batch)
         context = x.unsqueeze(0)  # rule: the leading axis is the draws
         law: Any = self.model
         distribution = law_at(law, context) if x.dim() == 2 else law(context)
@@ -185,7 +206,15 @@ class Pyro(nn.Module):
         loss: PyroELBO | None = None,
     ) -> None:
         super().__init__()
+        for name, program in (("model", model), ("guide", guide)):
+            if not callable(program):
+                raise TypeError(f"{name} must be a Pyro program (a callable), got {program!r}")
         loss = Trace_ELBO() if loss is None else loss
+        if isinstance(loss, JitTrace_ELBO | JitTraceEnum_ELBO | JitTraceMeanField_ELBO):
+            raise TypeError(
+                f"{type(loss).__name__} compiles the parameters of Pyro's global store in, and this "
+                f"objective has a store of its own: use {type(loss).__name__[3:]}"
+            )
         if not callable(getattr(loss, "differentiable_loss", None)):
             raise TypeError(
                 f"{type(loss).__name__} has no differentiable_loss, so its gradient cannot be "
@@ -282,13 +311,22 @@ def _free_key(store: nn.Module, name: str) -> str:
     return key
 
 
-def _cast(law: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Data in the law's dtype; whole numbers stay whole where they are classes."""
+def _pair(law: nn.Module, x: Any, y: Any) -> tuple[Tensor, Tensor]:
+    """Data in the law's dtype; classes are checked, and whole numbers stay whole."""
     kinds = (p.dtype for p in law.parameters() if p.is_floating_point())
     dtype = next(kinds, torch.get_default_dtype())
-    if hasattr(law, "support") and is_integer(law):
-        return x.to(dtype), y
-    return x.to(dtype), y.to(dtype)
+    for name, tensor in (("x", x), ("y", y)):
+        if not isinstance(tensor, Tensor) or tensor.is_complex():
+            kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise TypeError(f"{name} must be a tensor of real numbers, got {kind}")
+    states = states_of(law) if hasattr(law, "support") else None
+    if states is None:
+        return x.to(dtype), y.to(dtype)
+    wrong = ~((y >= 0) & (y < states) & (y == y.round() if y.is_floating_point() else True))
+    if bool(wrong.any()):
+        kind = "0 or 1" if states == 2 else f"a class number 0 … {states - 1}"
+        raise ValueError(f"y must be {kind}, got {y[wrong][0].item():g}")
+    return x.to(dtype), y.long() if is_integer(law) else y.to(dtype)
 
 
 def _describe(batch: Any) -> str:

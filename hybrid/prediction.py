@@ -12,6 +12,7 @@ from torch.distributions import Distribution, Independent
 from causal.draws import fixed, held, seeded
 from causal.law import law_at, states_of
 from hybrid.bayes.batching import is_random
+from hybrid.heads.head import in_dtype_of
 
 __all__ = ["Prediction", "predict"]
 
@@ -166,7 +167,7 @@ def predict(
 
     Args:
         law: Any Law.
-        x: Contexts ``(*batch, width)``.
+        x: Contexts ``(*batch, width)``, cast to the law's dtype.
         draws: The number S of weight sets; None for 100 where the law is random, for 1 where it is
             not, for what is held inside ``hybrid.bayes.fixed``.
         generator: Source of randomness; None advances torch's global generator.
@@ -175,6 +176,7 @@ def predict(
 
     Raises:
         ValueError: The law's distributions do not fit ``x``, or a number is below 1.
+        TypeError: ``law`` is no Law, or ``x`` is not a tensor of real numbers.
 
     Example:
         >>> from hybrid.heads.normal import Normal
@@ -188,12 +190,18 @@ def predict(
     """
     if samples is not None and samples < 2:
         raise ValueError(f"samples must be at least 2: {samples}")
+    if not (hasattr(law, "support") and hasattr(law, "event_shape")):
+        raise TypeError(f"predict takes a Law such as hybrid.heads.Normal(body), got {law!r}")
+    x = in_dtype_of(law, x)
     random = is_random(law)
     if draws is None and not any(held(part) for part in law.modules()):
         draws = 100 if random else 1
     with fixed(law, draws, generator) as current:
         lead = random and current is not None
-        distribution = law_at(law, x.unsqueeze(0) if lead else x)
+        if lead and x.dim() == 1:
+            distribution = law(x.unsqueeze(0))
+        else:
+            distribution = law_at(law, x.unsqueeze(0) if lead else x)
     distribution = distribution.expand(torch.Size((current or 1, *x.shape[:-1])))
     states = states_of(law)
     drawn = None

@@ -1,5 +1,6 @@
 """Where and in which precision to train: a description, and the one door to Fabric (floor 1)."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +54,8 @@ def fabric_of(runtime: Runtime, device: torch.device) -> Any:
             "purpose: use 'bf16-mixed', which has the range of float32"
         )
     try:
-        from lightning_fabric import Fabric  # an extra, loaded only when a runtime asks for it
+        with warnings.catch_warnings():  # its import sets filters of its own
+            from lightning_fabric import Fabric  # an extra, loaded only when a runtime asks for it
     except ImportError as error:
         raise ImportError(
             'devices, precision and strategy need Fabric: pip install "borromean[distributed]"'

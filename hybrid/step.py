@@ -118,6 +118,8 @@ class Stepper:
         Raises:
             NonFiniteError: A number was not finite; the last good state has been restored.
         """
+        if not self.done:  # evaluation may write to buffers, before anything is known to be finite
+            self._snapshot.take()
         if not self._closing:
             numbers = self._evaluate(batch, epoch, row)
             self._keep()
@@ -127,6 +129,30 @@ class Stepper:
             optimizer.step()
         self.done += 1
         return numbers
+
+    def check(self, epoch: int) -> None:
+        """Look at the parameters, which the last update may have spoiled.
+
+        Raises:
+            NonFiniteError: One is not finite; the last good state has been restored.
+        """
+        if not all(map(math.isfinite, map(abs, _floats([p.sum() for p in self._parameters])))):
+            culprit = bad_input(self.objective, ())
+            if culprit is not None:  # else only the sum was too large
+                raise self._stop(culprit, epoch, self.done)
+
+    def validate(self, batch: Any, epoch: int, row: Callable[[int], int]) -> float:
+        """The loss of one batch of validation data.
+
+        Raises:
+            NonFiniteError: It is not finite; the last good state has been restored.
+        """
+        total, parts = evaluate(self._call, batch)
+        number = float(total)
+        if not math.isfinite(number):
+            culprit = bad_input(self.objective, batch, row) or bad_part(total, parts)
+            raise self._stop(f"validation: {culprit}", epoch, self.done)
+        return number
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -190,10 +216,11 @@ class Stepper:
             )
         self._names = tuple(parts)
 
-    def _stop(self, culprit: str, epoch: int) -> NonFiniteError:
-        if self.done or self._snapshot.taken:
-            self._snapshot.restore()
-        return NonFiniteError(culprit, epoch=epoch, step=self.done + 1)
+    def _stop(self, culprit: str, epoch: int, step: int | None = None) -> NonFiniteError:
+        self._snapshot.restore()
+        for parameter in self._parameters:
+            parameter.grad = None
+        return NonFiniteError(culprit, epoch=epoch, step=self.done + 1 if step is None else step)
 
     def _random_state(self) -> list[Tensor]:
         return [torch.get_rng_state(), *(torch.cuda.get_rng_state(d) for d in self._devices)]

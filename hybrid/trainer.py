@@ -15,8 +15,9 @@ from hybrid.callbacks import Callback, TrainingState
 from hybrid.coverage import optimizers_for
 from hybrid.guard import limit_columns
 from hybrid.history import History
+from hybrid.objectives import whole
 from hybrid.runtime import Runtime, call_of, device_of, dtype_of, fabric_of
-from hybrid.step import Stepper, evaluate
+from hybrid.step import Stepper
 
 __all__ = ["Objective", "fit"]
 
@@ -88,8 +89,8 @@ def fit(
         runtime: Device, precision and strategy; see `Runtime`.
 
     Raises:
-        NonFiniteError: A NaN or an infinity appeared in the data, loss, parameters or gradients;
-            the last good state has been restored.
+        NonFiniteError: A NaN or an infinity appeared in the data, loss (the one of the validation
+            data too), parameters or gradients; the last good state has been restored.
         TypeError: Data, optimiser or objective are of no known kind.
         ValueError: The data is empty, has NaN or constant columns; the optimiser does not cover
             the parameters; the loss is not a scalar or depends on no parameter.
@@ -109,8 +110,13 @@ def fit(
     """
     if not isinstance(objective, nn.Module):
         raise TypeError(f"objective must be a torch.nn.Module, got {type(objective).__name__}")
-    _check_count("epochs", epochs)
-    _check_count("batch_size", batch_size)
+    epochs, batch_size = whole("epochs", epochs), whole("batch_size", batch_size)
+    if seed is not None:
+        seed = whole("seed", seed, least=None)
+    if not isinstance(runtime, Runtime | None):
+        raise TypeError(f"runtime must be a hybrid.Runtime, got {runtime!r}")
+    if not isinstance(callbacks, Sequence):
+        raise TypeError(f"callbacks must be a list of callbacks, got {callbacks!r}")
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise TypeError(f"callback {callback!r} has no on_epoch_end(state)")
@@ -171,7 +177,7 @@ class _Loop:
             for epoch in range(1, epochs + 1):
                 start = time.perf_counter()
                 means = self._epoch(epoch, bar)
-                validation = None if self.valid is None else self._validate(self.valid)
+                validation = None if self.valid is None else self._validate(self.valid, epoch)
                 rows.append((means, validation, time.perf_counter() - start))
                 state = self._state(epoch, means, validation)
                 bar.set_postfix_str(_postfix(state, epochs), refresh=False)
@@ -198,10 +204,11 @@ class _Loop:
             bar.update()
         if not count:
             raise ValueError("data has no rows: the first epoch gave no batch")
+        self.step.check(epoch)
         return [s / count for s in sums]
 
     @torch.no_grad()
-    def _validate(self, valid: Stored | Loaded) -> float:
+    def _validate(self, valid: Stored | Loaded, epoch: int) -> float:
         """Mean loss on the validation data, with the same random numbers after every epoch."""
         total, count = 0.0, 0
         with _modes_kept(self.objective), seeded(torch.Generator().manual_seed(self.same)):
@@ -210,7 +217,7 @@ class _Loop:
                 if self.device is not None:
                     batch = to_device(batch, self.device)
                 rows = rows_of(batch)
-                total += rows * evaluate(self.call, batch).total.item()
+                total += rows * self.step.validate(batch, epoch, valid.row)
                 count += rows
         if not count:
             raise ValueError("validation has no rows: it gave no batch")
@@ -239,13 +246,6 @@ def _modes_kept(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes:
             part.training = training
-
-
-def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1: {value}")
 
 
 def _postfix(state: TrainingState, epochs: int) -> str:

@@ -128,10 +128,17 @@ def _built(operations: Sequence[Operation], slots: Slots, state: Tensor) -> dict
         elif not first.slots:
             parts = [_build(first, [], state)] * len(rows)
         else:
-            stacked = [torch.stack(column) for column in zip(*rows, strict=True)]
+            rank = max(angle.dim() for angle in rows[0])
+            stacked = [_stack(column, rank) for column in zip(*rows, strict=True)]
             parts = list(_build(first, stacked, state).unbind(0))
         built.update(zip(numbers, parts, strict=True))
     return built
+
+
+def _stack(angles: Sequence[Tensor], rank: int) -> Tensor:
+    """Stack in front of ``rank`` leading dimensions, so that parameters of a gate still align."""
+    together = torch.stack(list(angles))
+    return together.reshape(len(angles), *[1] * (rank + 1 - together.dim()), *together.shape[1:])
 
 
 def _build(operation: Operation, parameters: Sequence[Tensor], state: Tensor) -> Tensor:

@@ -53,6 +53,7 @@ class CircuitLayer(nn.Module):
         in_features: The size of the last axis of the inputs, None before it is known.
         out_features: The size of the last axis of the answer, None before it is known.
         engine: What runs the circuit.
+        broadcasts_parameters: Weights may have leading dimensions: True.
         prior_scales: Weight name → scale of a wide prior for it, in radians.
 
     Raises:
@@ -75,6 +76,7 @@ class CircuitLayer(nn.Module):
     """
 
     engine: str = "torch"
+    broadcasts_parameters = True
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ resolved structurally; everything else is decomposed by PennyLane until it is kn
 matrix.
 """
 
+import cmath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -184,7 +185,7 @@ class Translator:
             generator = sum(
                 c * torch.as_tensor(w.to_mat(operator.wires)) for w, c in sentence.items()
             )
-            unitary = torch.linalg.matrix_exp(operator.coeff * generator)
+            unitary = _exponential(operator.coeff * generator)
             return Operation("QubitUnitary", self.places(operator.wires), (self.slot(unitary),))
         ((word, factor),) = sentence.items()
         letters, slot = "".join(word.values()), self.slot(operator.coeff * factor)
@@ -251,6 +252,12 @@ class Translator:
             matrix = self.slot(operator.sparse_matrix())
             return [Operation("QubitUnitary", self.places(operator.wires), (matrix,))]
         return list(reversed(self.operation(operator)))
+
+
+def _exponential(matrix: Any) -> Any:
+    """The matrix exponential: torch's loses digits at small norms, so the spectrum is shifted."""
+    identity = torch.eye(len(matrix), dtype=torch.complex128)
+    return torch.linalg.matrix_exp(matrix + 1j * identity) * cmath.exp(-1j)
 
 
 def _products(observable: Operator) -> list[tuple[Any, list[Operator]]]:

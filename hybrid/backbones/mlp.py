@@ -26,6 +26,7 @@ class MLP(nn.Sequential):
 
     Raises:
         ValueError: A width is not positive, or ``dropout`` is not in [0, 1).
+        TypeError: A width is not a whole number, or ``activation`` is no module.
 
     Example:
         >>> mlp = MLP(3, [64, 64], 2, activation=torch.nn.PReLU)
@@ -45,7 +46,11 @@ class MLP(nn.Sequential):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+            raise TypeError(f"hidden is a list of widths such as [64, 64], got {hidden!r}")
         widths = [in_features, *hidden, out_features]
+        if not all(isinstance(width, int) for width in widths):
+            raise TypeError(f"widths must be whole numbers: {widths}")
         if any(width < 1 for width in widths[1:]) or in_features < 0:
             raise ValueError(f"widths must be positive: {widths}")
         if not 0 <= dropout < 1:
@@ -62,10 +67,10 @@ class MLP(nn.Sequential):
 def _make(activation: Callable[..., Any]) -> nn.Module:
     if isinstance(activation, nn.Module):
         return copy.deepcopy(activation)
-    made = activation()
+    made = activation() if callable(activation) else activation
     if not isinstance(made, nn.Module):
         raise TypeError(
-            f"activation must make a torch.nn.Module, got {type(made).__name__}: "
-            "pass a class such as torch.nn.GELU, not a function such as torch.relu"
+            f"activation must be or make a torch.nn.Module, got {type(made).__name__}: "
+            "pass torch.nn.GELU() or its class, not a name or a function such as torch.relu"
         )
     return made

@@ -8,7 +8,7 @@ type; a new rule is registered, not added to this file::
 
 Where there is no rule: layers that say ``broadcasts_parameters = True`` (circuits) take the weights
 with their leading axis; then ``torch.func.vmap``; last, for what vmap cannot do (GRU, LSTM, active
-dropout, data-dependent control flow), a loop over the draws. Batch norm in training mode raises for
+dropout, attention, data-dependent control flow), a loop over the draws. Batch norm in training mode raises for
 more than one draw: its running statistics would be updated once per draw.
 """
 
@@ -198,8 +198,11 @@ def _looped(module: nn.Module, weights: Weights, inputs: Tensor, draws: int) -> 
 
 
 def _needs_loop(module: nn.Module) -> bool:
+    # Attention has fused paths, one of them without a gradient and chosen where no weight seems to
+    # ask for one, as under vmap; bilinear layers and weight norm have no rule for vmap.
     return any(
-        isinstance(part, nn.RNNBase)
+        isinstance(part, nn.RNNBase | nn.Bilinear | nn.MultiheadAttention)
+        or "parametrizations" in part._modules
         or (isinstance(part, nn.modules.dropout._DropoutNd) and part.training and part.p > 0)
         for part in module.modules()
     )

@@ -1,8 +1,9 @@
 """Turn a network, a Law or a whole model into one with random weights (floor 1)."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from torch import nn
 
@@ -19,6 +20,7 @@ def variational(
     module: nn.Module,
     family: Family | None = None,
     *,
+    prior: Literal["zero", "initial"] | None = None,
     include: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
 ) -> nn.Module:
@@ -32,13 +34,15 @@ def variational(
     Args:
         module: A Law, a module containing Laws, or a Layer. It is not changed.
         family: The family of distributions; None for ``MeanField()``.
+        prior: The prior's mean, "zero" or "initial", in place of the family's own ``prior``.
         include: Patterns (as in a shell) on names in ``module.named_parameters()``; only matching
             parameters become random.
         exclude: Patterns of parameters that stay ordinary ones.
 
     Raises:
-        ValueError: The module is already random, a pattern matches nothing, or nothing is left to
-            be made random.
+        ValueError: The module is already random, a pattern matches nothing, nothing is left to be
+            made random, a Law has no body and link, or Laws share a parameter.
+        TypeError: ``module`` or ``family`` is not what it should be.
 
     Example:
         >>> import torch
@@ -50,18 +54,51 @@ def variational(
         >>> [name for name, _ in partly.named_parameters() if "raw_scale" in name]
         ['body.spread.raw_scale.0/weight', 'body.spread.raw_scale.1/weight']
     """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"variational takes a torch.nn.Module, got {module!r}")
     if is_random(module):
         raise ValueError(f"{type(module).__name__} is already random: convert it only once")
     chosen = _chosen(module, _patterns(include), _patterns(exclude))
-    family = MeanField() if family is None else family
+    family = _family(family, prior)
     converted: dict[int, nn.Module] = {}
     if any(_is_law(part) for part in module.modules()):
+        _check_shared(module, chosen)
         result = _convert(module, family, chosen, converted)
         if result is module:
             raise ValueError(f"no law of {type(module).__name__} has a parameter to make random")
         return result
+    if chosen and hasattr(module, "support") and hasattr(module, "event_shape"):
+        raise ValueError(
+            f"the law {type(module).__name__} cannot be made random as a whole: write it as "
+            "link(body(context)), with a Layer `body` that holds the parameters and a method `link`"
+        )
     names = [name for name, value in module.named_parameters() if id(value) in chosen]
     return Posterior(module, family, names=names)
+
+
+def _family(family: Family | None, prior: Literal["zero", "initial"] | None) -> Family:
+    family = MeanField() if family is None else family
+    if isinstance(family, type) or not isinstance(family, Family):
+        raise TypeError(f"family is an object such as MeanField(prior_scale=1.0), got {family!r}")
+    if prior is None:
+        return family
+    if not isinstance(family, MeanField):
+        raise TypeError(f"prior= is for MeanField; set it in {type(family).__name__} itself")
+    return dataclasses.replace(family, prior=prior)
+
+
+def _check_shared(module: nn.Module, chosen: set[int]) -> None:
+    """Raise where two laws would each give the same weight a distribution of its own."""
+    owner: dict[int, str] = {}
+    laws = ((name, part) for name, part in module.named_modules() if _is_law(part))
+    for name, law in laws:
+        for path, value in law.get_submodule("body").named_parameters():
+            other = owner.setdefault(id(value), name)
+            if id(value) in chosen and other != name:
+                raise ValueError(
+                    f"the laws {other!r} and {name!r} share the parameter body.{path}, which would "
+                    "get two distributions: leave it out by exclude=, or give each its own body"
+                )
 
 
 def _convert(
@@ -105,7 +142,10 @@ def _is_law(module: nn.Module) -> bool:
 def _patterns(patterns: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if patterns is None:
         return None
-    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    listed = (patterns,) if isinstance(patterns, str) else patterns
+    if not isinstance(listed, Sequence) or not all(isinstance(p, str) for p in listed):
+        raise TypeError(f"include and exclude take a name pattern or a list of them: {patterns!r}")
+    return tuple(listed)
 
 
 def _chosen(

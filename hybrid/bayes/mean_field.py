@@ -26,7 +26,8 @@ class MeanField:
 
     Args:
         prior_scale: The prior's s; a layer may state another for its own parameters by an attribute
-            ``prior_scales`` (parameter name → number), as circuits do with π for angles.
+            ``prior_scale`` or ``prior_scales`` (parameter name → number), as circuits do with π for
+            angles.
         scale: The initial σ.
         prior: The prior's mean m: "zero", or the parameters' "initial" values.
 

@@ -4,6 +4,7 @@ The family of that distribution is an object; this file only knows its two metho
 family is a new file.
 """
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, cast, runtime_checkable
@@ -197,9 +198,17 @@ def _aliases(layer: nn.Module, chosen: Collection[str]) -> tuple[tuple[str, str]
 def _prior_scales(layer: nn.Module) -> dict[str, float]:
     """Prior scales that parts of the layer state (circuit angles: π), by full parameter name."""
     stated = {}
+    known = {name for name, _ in layer.named_parameters(remove_duplicate=False)}
     for path, part in layer.named_modules():
-        for name, scale in getattr(part, "prior_scales", {}).items():
-            stated[f"{path}.{name}" if path else name] = float(scale)
+        own = getattr(part, "prior_scales", None) or getattr(part, "prior_scale", None)
+        for leaf, scale in own.items() if isinstance(own, Mapping) else ():
+            name = f"{path}.{leaf}" if path else leaf
+            if name not in known or not 0 < scale < math.inf:
+                raise ValueError(
+                    f"{type(part).__name__} states a prior scale {scale!r} for {leaf!r}: expected "
+                    "a positive number for one of its parameters"
+                )
+            stated[name] = float(scale)
     return stated
 
 

@@ -13,6 +13,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
+from torch.distributions.utils import broadcast_all
 from torch.special import erfcx, log_ndtr, ndtr, ndtri
 
 from causal.draws import uniform
@@ -60,14 +61,16 @@ class Censored(TorchDistribution):
 
     def __init__(
         self,
-        loc: Tensor,
-        scale: Tensor,
+        loc: Tensor | float,
+        scale: Tensor | float,
         lower: Tensor | float = -math.inf,
         upper: Tensor | float = math.inf,
         validate_args: bool | None = None,
     ) -> None:
-        low, high = (torch.as_tensor(v, dtype=loc.dtype, device=loc.device) for v in (lower, upper))
-        parts = torch.broadcast_tensors(loc, scale, low, high)
+        middle, spread = broadcast_all(loc, scale)
+        like = {"dtype": middle.dtype, "device": middle.device}
+        low, high = (torch.as_tensor(limit, **like) for limit in (lower, upper))
+        parts = torch.broadcast_tensors(middle, spread, low, high)
         self.loc, self.scale, self.lower, self.upper = parts
         super().__init__(self.loc.shape, validate_args=validate_args)
         if self._validate_args and not (low < high).all():

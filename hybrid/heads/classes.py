@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from hybrid.heads.head import Head, attach
+from hybrid.heads.head import Head, attach, checking
 
 __all__ = ["Bernoulli", "Categorical"]
 
@@ -35,7 +35,7 @@ class Bernoulli(Head):
 
     def link(self, raw: Float[Tensor, "*batch outputs"]) -> Distribution:
         """Bernoulli of a logit."""
-        return dist.Bernoulli(logits=raw.squeeze(-1), validate_args=False)
+        return checking(dist.Bernoulli(logits=raw.squeeze(-1), validate_args=False))
 
 
 class Categorical(Head):
@@ -69,4 +69,4 @@ class Categorical(Head):
 
     def link(self, raw: Float[Tensor, "*batch outputs"]) -> Distribution:
         """Categorical of k logits."""
-        return dist.Categorical(logits=raw, validate_args=False)
+        return checking(dist.Categorical(logits=raw, validate_args=False))

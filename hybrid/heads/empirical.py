@@ -48,6 +48,11 @@ class Resampled(TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Zero for each value: rows carry no parameter."""
+        if value.shape[value.dim() - len(self.event_shape) :] != self.event_shape:
+            raise ValueError(
+                f"values must end with the rows' shape {tuple(self.event_shape)}, got "
+                f"{tuple(value.shape)}"
+            )
         rows = value.shape[: value.dim() - len(self.event_shape)]
         return self.data.new_zeros(torch.broadcast_shapes(rows, self.batch_shape))
 
@@ -77,6 +82,7 @@ class Empirical(nn.Module):
         data: Rows ``(n,)`` for a scalar variable, ``(n, d)`` for a vector of d numbers.
 
     Raises:
+        TypeError: ``data`` is not a real tensor of rows.
         ValueError: There is no row, or a row holds NaN.
 
     Example:
@@ -90,6 +96,8 @@ class Empirical(nn.Module):
 
     def __init__(self, data: Shaped[Tensor, "rows *event"]) -> None:
         super().__init__()
+        if not isinstance(data, Tensor) or not data.dim() or data.is_complex():
+            raise TypeError(f"data must be a real tensor of rows (n,) or (n, d), got {data!r}")
         if not len(data):
             raise ValueError("Empirical needs at least one row of data")
         values = data if data.is_floating_point() else data.to(torch.get_default_dtype())
@@ -110,6 +118,18 @@ class Empirical(nn.Module):
     def support(self) -> constraints.Constraint:
         """All numbers, of the rows' shape."""
         return Resampled(self.data).support
+
+    def bind_columns(self, columns: tuple[str, ...]) -> None:
+        """Refuse to be the law of a variable with parents, which it would ignore.
+
+        Raises:
+            ValueError: The context has columns.
+        """
+        if columns:
+            raise ValueError(
+                f"Empirical is the law of a root, but the variable depends on {list(columns)}: "
+                "give it a head with a body, or take these parents out of the graph"
+            )
 
     def forward(
         self, context: Shaped[Tensor, "*batch width"], draws: int | None = None

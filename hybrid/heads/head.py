@@ -17,7 +17,7 @@ from causal.draws import fixed
 from hybrid.bayes.batching import batched
 from hybrid.layers import Constant, Readout, in_features_of, out_features_of
 
-__all__ = ["Head", "attach", "expanded", "placed_like", "vector_shape"]
+__all__ = ["Head", "attach", "checking", "expanded", "in_dtype_of", "placed_like", "vector_shape"]
 
 Placed = TypeVar("Placed", bound=nn.Module)
 Expandable = TypeVar("Expandable", bound=Distribution)
@@ -70,13 +70,16 @@ class Head(nn.Module, abc.ABC):
         """The distribution given ``context``.
 
         Args:
-            context: ``(*batch, width)``; with a leading axis of S or 1 inside ``fixed(law, S)``.
+            context: ``(*batch, width)``; with a leading axis of S or 1 inside ``fixed(law, S)``. It
+                is cast to the parameters' dtype (`in_dtype_of`).
             draws: The number S of weight sets for a context without a draws axis; the result has
                 batch shape ``(S, *batch)``.
 
         Raises:
             ValueError: The context's or the body's width is not the expected one.
+            TypeError: The context is not a tensor of real numbers.
         """
+        context = in_dtype_of(self, context)
         if draws is not None:
             with fixed(self, draws):
                 return expanded(self(context.unsqueeze(0)), (draws, *context.shape[:-1]))
@@ -106,6 +109,10 @@ def attach(body: nn.Module | None, features: int | None, bias: Sequence[float]) 
         if features not in (None, 0):
             raise ValueError(f"a head without a body has no features: got features={features}")
         return Constant(bias)
+    if not isinstance(body, nn.Module):
+        raise TypeError(f"body must be a torch.nn.Module (not its class) or None, got {body!r}")
+    if features is not None and (not isinstance(features, int) or features < 1):
+        raise ValueError(f"features must be a positive whole number, got {features!r}")
     known = out_features_of(body)
     if features is None and known is None:
         raise ValueError(
@@ -131,6 +138,48 @@ def placed_like(body: nn.Module, module: Placed) -> Placed:
     return module if example is None else module.to(dtype=example.dtype, device=example.device)
 
 
+def in_dtype_of(law: nn.Module, context: Tensor) -> Tensor:
+    """``context`` in the dtype of the law's parameters.
+
+    Whole numbers stay as they are where the law has an embedding, which looks rows up by them.
+
+    Raises:
+        TypeError: ``context`` is not a tensor, or complex.
+
+    Example:
+        >>> in_dtype_of(torch.nn.Linear(2, 1), torch.tensor([[True, False]]))
+        tensor([[1., 0.]])
+    """
+    if not isinstance(context, Tensor) or context.is_complex():
+        kind = context.dtype if isinstance(context, Tensor) else type(context).__name__
+        raise TypeError(f"a law's context is a tensor (*batch, width) of real numbers, got {kind}")
+    parameter = next((p for p in law.parameters() if p.is_floating_point()), None)
+    if parameter is None or parameter.dtype == context.dtype:
+        return context
+    numbers = context.is_floating_point() or context.dtype == torch.bool
+    if not numbers and any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in law.modules()):
+        return context
+    return context.to(parameter.dtype)
+
+
+def checking(distribution: Expandable) -> Expandable:
+    """``distribution``, made without checks, with torch's check of the values in ``log_prob``.
+
+    Its parameters are right by construction, a user's y may not be. Under ``torch.func.vmap``, where
+    no check can look at numbers, it stays without.
+
+    Example:
+        >>> bernoulli = torch.distributions.Bernoulli(torch.tensor([0.5]), validate_args=False)
+        >>> bool(bernoulli.log_prob(torch.tensor([2.0])).isfinite())
+        True
+        >>> checking(bernoulli).log_prob(torch.tensor([1.0])).exp()
+        tensor([0.5000])
+    """
+    if not torch._C._functorch.maybe_current_level():
+        distribution._validate_args = Distribution._validate_args
+    return distribution
+
+
 def expanded(distribution: Expandable, batch_shape: Sequence[int]) -> Expandable:
     """``distribution`` with this batch shape; itself where it already has it.
 
@@ -148,14 +197,15 @@ def vector_shape(event: int | None) -> tuple[int, ...]:
     """Event shape of ``event=None`` (scalar) or ``event=d`` (vector of d numbers).
 
     Raises:
-        ValueError: ``event`` is below 1.
+        ValueError: ``event`` is not a whole number from 1.
 
     Example:
         >>> vector_shape(None), vector_shape(3)
         ((), (3,))
     """
-    if event is not None and event < 1:
-        raise ValueError(f"event is None for a scalar or a positive number of entries: {event}")
+    whole = isinstance(event, int) and not isinstance(event, bool)
+    if event is not None and (not whole or event < 1):
+        raise ValueError(f"event is None for a scalar or a positive number of entries: {event!r}")
     return () if event is None else (event,)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 from torch.nn import functional as F
 
-from hybrid.heads.head import Head, attach, vector_shape
+from hybrid.heads.head import Head, attach, checking, vector_shape
 
 __all__ = ["Normal", "location_and_scale"]
 
@@ -54,8 +54,8 @@ class Normal(Head):
     def __init__(
         self, body: nn.Module | None, *, features: int | None = None, event: int | None = None
     ) -> None:
-        size = 1 if event is None else event
         shape = vector_shape(event)
+        size = shape[0] if shape else 1
         super().__init__(attach(body, features, [0.0] * size + [UNIT_SCALE] * size), shape)
 
     @property
@@ -67,5 +67,6 @@ class Normal(Head):
         """Normal of a location and a positive scale."""
         location, scale = location_and_scale(raw)
         if self.event_shape:
-            return dist.Normal(location, scale, validate_args=False).to_event(1)
-        return dist.Normal(location.squeeze(-1), scale.squeeze(-1), validate_args=False)
+            return checking(dist.Normal(location, scale, validate_args=False)).to_event(1)
+        location, scale = location.squeeze(-1), scale.squeeze(-1)
+        return checking(dist.Normal(location, scale, validate_args=False))

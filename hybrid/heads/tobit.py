@@ -25,12 +25,19 @@ class Column:
     Args:
         key: Name, or position counted in the whole context.
 
+    Raises:
+        TypeError: ``key`` is neither.
+
     Example:
         >>> Column("cap")
         Column(key='cap')
     """
 
     key: str | int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.key, bool) or not isinstance(self.key, str | int):
+            raise TypeError(f"a column is a name or a position, got {self.key!r}")
 
 
 class Tobit(Head):
@@ -46,6 +53,7 @@ class Tobit(Head):
         upper: Upper limit, in the same three forms.
 
     Raises:
+        TypeError: A limit is not one of the three forms.
         ValueError: The limits are not in order; at the call, a column's name was never bound, or a
             limit is NaN or out of order in some row.
 
@@ -65,14 +73,10 @@ class Tobit(Head):
         lower: float | Column | None = 0.0,
         upper: float | Column | None = None,
     ) -> None:
-        limits = (
-            -math.inf if lower is None else lower,
-            math.inf if upper is None else upper,
-        )
-        numbers = [limit for limit in limits if not isinstance(limit, Column)]
-        if any(math.isnan(number) for number in numbers) or (
-            len(numbers) == 2 and not numbers[0] < numbers[1]
-        ):
+        limits = _limit("lower", lower, -math.inf), _limit("upper", upper, math.inf)
+        low = -math.inf if isinstance(limits[0], Column) else limits[0]
+        high = math.inf if isinstance(limits[1], Column) else limits[1]
+        if not low < high:
             raise ValueError(f"the lower limit must be below the upper one: {lower}, {upper}")
         columns = [limit.key for limit in limits if isinstance(limit, Column)]
         if len(set(columns)) < len(columns):
@@ -131,3 +135,14 @@ class Tobit(Head):
 
     def _aside(self) -> Aside | None:
         return next((part for part in self.modules() if isinstance(part, Aside)), None)
+
+
+def _limit(name: str, limit: float | Column | None, absent: float) -> float | Column:
+    if isinstance(limit, Column):
+        return limit
+    try:
+        return absent if limit is None else float(limit + 0)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name} is a number, None or a Column of the context, got {limit!r}"
+        ) from error

@@ -38,6 +38,11 @@ class Clauses:
 
     def __init__(self, subject: object) -> None:
         self.subject = type(subject).__name__
+        self._is_module = isinstance(subject, nn.Module)
+
+    def module(self) -> None:
+        """Require a torch module."""
+        self.require(self._is_module, "a torch.nn.Module", f"it is a {self.subject}")
 
     def require(self, condition: bool, clause: str, detail: str) -> None:
         """Raise unless the condition holds."""

@@ -18,7 +18,8 @@ def check_joint(joint: Any, *, n: int = 64, seed: int = 0) -> None:
 
     Checked are: ``variables`` without repetition; samples with these names and n rows; one finite
     log probability per sampled row; and, where it has a ``factor()``, that the table sums to one
-    and agrees with ``log_probability``, given nothing and given each variable.
+    and agrees with ``log_probability``, given nothing and given each variable, and with how often
+    the cells are sampled, and that ``sample(n, given)`` keeps what is given.
 
     Args:
         joint: The joint distribution, without batch dimensions of its own.
@@ -81,6 +82,8 @@ def _check_factor(clauses: Clauses, joint: Any, rows: dict[str, Tensor]) -> None
     clause = "the factor agrees with log_probability"
     with clauses.within(clause):
         clauses.close(clause, joint.log_probability(rows), table.log_probability(rows))
+    _check_frequencies(clauses, table, rows)
+    _check_given(clauses, joint, rows)
     clause = "log p(values | given) is the factor's"
     for name in joint.variables if len(joint.variables) > 1 else ():
         with clauses.within(clause):
@@ -88,3 +91,26 @@ def _check_factor(clauses: Clauses, joint: Any, rows: dict[str, Tensor]) -> None
             given = {name: rows[name]}
             expected = table.log_probability(rows) - table.log_probability(given)
             clauses.close(clause, joint.log_probability(rest, given), expected)
+
+
+def _check_frequencies(clauses: Clauses, table: Any, rows: dict[str, Tensor]) -> None:
+    clause = "samples are as frequent as the factor says"
+    with clauses.within(clause):
+        for name in table.variables:
+            states = rows[name].long()
+            n = len(states)
+            wanted = table.marginal(name).normalise().values.double()
+            found = torch.bincount(states, minlength=len(wanted)).double() / n
+            far = (found - wanted).abs() > 5 * (wanted * (1 - wanted) / n).sqrt() + 2 / n
+            state = int(far.long().argmax())
+            detail = f"'{name}' = {state} in {found[state]:.3g} of {n} rows, not {wanted[state]:.3g}"
+            clauses.require(not bool(far.any()), clause, detail)
+
+
+def _check_given(clauses: Clauses, joint: Any, rows: dict[str, Tensor]) -> None:
+    clause = "sample(n, given) keeps what is given"
+    for name, column in rows.items():
+        value = column.mode().values
+        with clauses.within(clause):
+            kept = joint.sample(4, given={name: value})[name]
+            clauses.require(bool((kept == value).all()), clause, f"'{name}' is {kept.tolist()}")

@@ -9,7 +9,7 @@ import torch.distributions as td
 from torch import Tensor, nn
 
 from causal.draws import fixed
-from causal.law import as_pyro, draw_from, is_integer, log_probability_of, states_of
+from causal.law import as_pyro, draw_from, is_integer, law_at, log_probability_of, states_of
 from hybrid.packing import same_bits
 from hybrid.runtime import dtype_of
 from hybrid.testing.contract import Clauses, fresh, own_randomness, trainable
@@ -27,7 +27,7 @@ def check_law(
     r"""Check that ``law`` is a Law: a module from contexts (\*batch, width) to distributions.
 
     Checked are: static ``event_shape`` and ``support``; batch shapes; samples inside the support
-    with finite log probability; classes that sum to one; that ``pyro.sample`` takes the
+    with finite log probability; rows that do not depend on each other; classes that sum to one; that ``pyro.sample`` takes the
     distribution; the draws axis inside ``fixed`` and one set of weights for all of it; finite
     gradients to every parameter; that values of a wrong shape are refused; that a given generator
     leaves torch's global random state alone. The law itself is left as it was.
@@ -51,14 +51,19 @@ def check_law(
     """
     if (context_features is None) == (context is None):
         raise ValueError("give either context_features or a batch of contexts")
-    clauses, own = Clauses(law), fresh(law)
+    clauses = Clauses(law)
+    clauses.module()
+    own = fresh(law)
     with own_randomness(seed) as generator:
         if context is None:
             context = torch.randn(6, context_features or 0, generator=generator)
+        if not len(context):
+            raise ValueError("context has no rows: give at least one")
         context = context.to(dtype_of(own))
         _check_statics(clauses, own)
         _check_shapes(clauses, own, context)
         _check_samples(clauses, own, context)
+        _check_rows(clauses, own, context)
         _check_classes(clauses, own, context)
         _check_draws(clauses, own, context, generator)
         _check_gradients(clauses, own, context)
@@ -75,7 +80,8 @@ def _check_statics(clauses: Clauses, law: Any) -> None:
 
 def _check_shapes(clauses: Clauses, law: Any, context: Tensor) -> None:
     clause = "batch and event shapes"
-    for given in (context, context.unsqueeze(0), context[:1]):
+    pairs = context[: len(context) // 2 * 2].unflatten(0, (2, -1)) if len(context) > 1 else context
+    for given in (context, context.unsqueeze(0), context[:1], pairs):
         rows = given.shape[:-1]
         with clauses.within(clause):
             distribution = law(given)
@@ -108,6 +114,15 @@ def _check_samples(clauses: Clauses, law: Any, context: Tensor) -> None:
         clauses.require(got.shape == shape, clause, f"it gave the shape {tuple(got.shape)}")
 
 
+def _check_rows(clauses: Clauses, law: Any, context: Tensor) -> None:
+    clause = "a row's distribution does not depend on the other rows"
+    with clauses.within(clause), torch.no_grad(), fixed(law):
+        whole = _at(law, context)
+        value = draw_from(whole)
+        alone = _at(law, context[-1:]).log_prob(value[-1:])
+        clauses.close(clause, alone, whole.log_prob(value)[-1:])
+
+
 def _check_classes(clauses: Clauses, law: Any, context: Tensor) -> None:
     clause = "the classes' probabilities sum to one"
     with clauses.within(clause), torch.no_grad():
@@ -126,7 +141,7 @@ def _check_draws(clauses: Clauses, law: Any, context: Tensor, generator: torch.G
     clause = "the draws axis inside fixed"
     rows, before = context.shape[:-1], torch.get_rng_state()
     with clauses.within(clause), torch.no_grad(), fixed(law, 3, generator):
-        first, second = law(context.unsqueeze(0)), law(context.unsqueeze(0))
+        first, second = (law_at(law, context.unsqueeze(0)) for _ in range(2))
         untouched = torch.equal(before, torch.get_rng_state())
         for distribution in (first, second):
             batch = distribution.batch_shape

@@ -222,3 +222,40 @@ def test_frozen_parameters_stay_out(scm):
     trace = poutine.trace(scm).get_trace(scm.sample(4))
     params = {n for n in trace.nodes if n.startswith("scm$$$")}
     assert params == {f"scm$$${n}" for n, p in scm.named_parameters() if p.requires_grad}
+
+
+def test_threads_wait_or_are_refused() -> None:
+    def model() -> torch.Tensor:
+        return pyro.sample("x", dist.Normal(0.0, 1.0))
+
+    def intervened(value: int) -> bool:
+        found = True
+        for _ in range(20):
+            with do({"x": float(value)}):
+                found = found and bool(model() == value)
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(intervened, range(8)))
+        with do({"x": 1.0}):
+            assert model() == 1.0
+            with pytest.raises(RuntimeError, match="another thread"):
+                pool.submit(model).result()
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [("a", TypeError, "not numeric"), (float("nan"), ValueError, "has NaN")],
+)
+def test_values_are_numbers(value: object, kind: type[Exception], text: str) -> None:
+    with do({"x": value}), pytest.raises(kind, match=text):
+        pyro.sample("x", dist.Normal(0.0, 1.0))
+
+
+def test_functions_may_return_distributions() -> None:
+    def model() -> torch.Tensor:
+        x = pyro.sample("x", dist.Normal(torch.zeros(3), 1.0).to_event(1))
+        return pyro.sample("y", dist.Normal(x, 1.0).to_event(1))
+
+    with do({"x": torch.ones(3), "y": lambda x: dist.Delta(2 * x).to_event(1)}):
+        assert model().tolist() == [2.0, 2.0, 2.0]

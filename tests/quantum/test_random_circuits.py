@@ -82,6 +82,8 @@ class Draw:
     def gate(self):
         return self.named_gate(self.wires)
 
+    # torch's matrix exponential, through which default.qubit computes exponentials, is only good to
+    # 1e-10 for small norms: times below are kept away from 0.
     def matrix(self):
         count = self.random.randint(1, min(3, self.wires))
         wires, values = self.subset(count), self.stacked(2**count)
@@ -91,7 +93,7 @@ class Draw:
             lambda x, w: qml.QubitUnitary(_unitary(values(x, w)), wires=wires),
             lambda x, w: qml.PauliRot(values(x, w)[0], word, wires=wires),
             lambda x, w: qml.MultiRZ(values(x, w)[0], wires=wires),
-            lambda x, w: qml.exp(qml.pauli.string_to_pauli_word("X" * count, dict(zip(wires, range(count), strict=True))), 1j * values(x, w)[0]),
+            lambda x, w: qml.exp(qml.pauli.string_to_pauli_word("X" * count, dict(zip(wires, range(count), strict=True))), 1j * (values(x, w)[0] + 0.2)),
             lambda x, w: qml.PCPhase(values(x, w)[0], dim=2**count - 1, wires=wires),
         ]  # fmt: skip
         return self.random.choice(kinds)
@@ -149,7 +151,7 @@ class Draw:
             pair = self.subset(2)
             arbitrary, conserving = self.stacked(15), self.stacked(1, n - 1, 2)
             other = self.stacked(1, 2 * n - 1)
-            generator = qml.Hamiltonian([0.4, -0.7], [qml.X(pair[0]) @ qml.Y(pair[1]), qml.Z(pair[0])])
+            generator = qml.Hamiltonian([1.4, -1.7], [qml.X(pair[0]) @ qml.Y(pair[1]), qml.Z(pair[0])])
             kinds += [
                 lambda x, w: qml.Permute(all_wires[::-1], wires=all_wires),
                 lambda x, w: qml.SimplifiedTwoDesign(design[0](x, w), design[1](x, w), wires=all_wires),
@@ -158,7 +160,7 @@ class Draw:
                 lambda x, w: qml.ParticleConservingU1(conserving(x, w), wires=all_wires),
                 lambda x, w: qml.ParticleConservingU2(other(x, w), wires=all_wires),
                 lambda x, w: qml.GroverOperator(wires=all_wires),
-                lambda x, w: qml.TrotterProduct(generator, turn(x, w), n=2, order=2),
+                lambda x, w: qml.TrotterProduct(generator, turn(x, w) + 0.2, n=1, order=2),
                 lambda x, w: qml.ApproxTimeEvolution(generator, turn(x, w), 2),
                 lambda x, w: qml.ControlledSequence(qml.RX(turn(x, w), pair[0]), control=pair[1]),
             ]
