@@ -151,9 +151,22 @@ def log_density(
         if name in names:
             distribution = model.at(name, values, rows)
             try:
-                total = total + log_probability_of(distribution, values[name], name)
+                term = log_probability_of(distribution, values[name], name)
+                _check_support(distribution, values[name])
+                total = total + term
             except ValueError as error:
                 raise ValueError(
                     f"the law of {name!r} does not take its values: {error}"
                 ) from error
     return total
+
+
+def _check_support(distribution: td.Distribution, value: Tensor) -> None:
+    """Refuse values that the distribution cannot have, whether or not it validates them itself."""
+    try:
+        support: Any = distribution.support
+        inside = support.check(value)
+    except (NotImplementedError, AttributeError):
+        return
+    if not bool(inside.all()):
+        raise ValueError(f"values lie outside of the support of {type(distribution).__name__}")

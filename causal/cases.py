@@ -99,7 +99,8 @@ def check_value(distribution: Any, value: Any) -> None:
     if tuple(value.shape[len(rows) :]) != event or not _fits(rows, batch):
         raise ValueError(f"the value has shape {tuple(value.shape)}, which does not fit {law}")
     try:
-        inside = distribution.support.check(value)
+        support: Any = distribution.support
+        inside = support.check(value)
     except (NotImplementedError, AttributeError):
         inside = value == value
     if not bool(inside.all()):

@@ -182,7 +182,7 @@ class Factor:
         """The table over ``names`` alone, the others summed out."""
         return self.sum(set(self.names) - self._known(names))
 
-    def condition(self, given: Names | Mapping[str, int | str]) -> "Factor":
+    def condition(self, given: Names | Mapping[str, Any]) -> "Factor":
         r"""The conditional table :math:`f(x) / \sum_{x \setminus given} f(x)`.
 
         Over all names where ``given`` is names; over the others where it says their states too. For
@@ -202,7 +202,7 @@ class Factor:
         """The table divided by its sum, in each batch element."""
         return self / self.marginal(())
 
-    def select(self, event: Mapping[str, int | str]) -> "Factor":
+    def select(self, event: Mapping[str, Any]) -> "Factor":
         """The part of the table where ``event`` holds, without the event's names.
 
         Args:

@@ -39,6 +39,7 @@ class do(Messenger):  # noqa: N801 - a verb, as in the do-calculus
     Raises:
         ValueError: A value has the wrong shape, a site is conditioned on outside the intervention,
             or (after the run) a name was no site.
+        TypeError: A value is no number.
         RuntimeError: Another thread runs a Pyro program inside the intervention.
 
     Example:
@@ -158,7 +159,12 @@ def _value(
     dtype: torch.dtype | None = None
     if not isinstance(action, Tensor) and not _counts(msg["fn"]):
         dtype = torch.get_default_dtype() if like is None else like.dtype
-    value = torch.as_tensor(action, dtype=dtype, device=None if like is None else like.device)
+    try:
+        value = torch.as_tensor(action, dtype=dtype, device=None if like is None else like.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"do({name!r}): the value {action!r} is not numeric") from error
+    if bool(value.isnan().any()):
+        raise ValueError(f"do({name!r}): the value has NaN: give a number for each row")
     rows = tuple(value.shape[: value.dim() - len(event)])
     if len(value.shape) >= len(event) and tuple(value.shape[len(rows) :]) == event:
         padded = (1,) * (len(batch) - len(rows)) + rows

@@ -131,9 +131,9 @@ class SCM(nn.Module):
     def sample(
         self,
         n: int,
+        given: Action | None = None,
         *,
         do: Action | None = None,
-        given: Action | None = None,
         draws: int | None = None,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
@@ -141,10 +141,10 @@ class SCM(nn.Module):
 
         Args:
             n: Number of rows.
-            do: Interventions ``{name: number, tensor, function of the parents, distribution}``.
             given: Values, one or one per row, on which the rows are conditioned. Exact where the
                 names hold all their ancestors or all variables are finite; else, for classes, by
                 rejection.
+            do: Interventions ``{name: number, tensor, function of the parents, distribution}``.
             draws: Number of weight draws; None for one draw without an axis.
             generator: Source of randomness; None advances torch's global generator.
 

@@ -157,7 +157,7 @@ class NeuralSpline(Head):
         bins: int = 8,
         hidden: Sequence[int] = (64, 64),
     ) -> None:
-        if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+        if not isinstance(hidden, Sequence):
             raise TypeError(f"hidden is a list of widths such as [64, 64], got {hidden!r}")
         if min(transforms, bins - 1, *hidden, 1) < 1:
             raise ValueError(f"needs transforms ≥ 1, bins ≥ 2: {transforms}, {bins}, {hidden}")

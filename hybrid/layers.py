@@ -336,7 +336,7 @@ class Constant(nn.Module):
                 [0., 1.]], grad_fn=<ExpandBackward0>)
     """
 
-    def __init__(self, values: Sequence[float]) -> None:
+    def __init__(self, values: Sequence[float | int]) -> None:
         super().__init__()
         self.values = nn.Parameter(torch.tensor(list(values)))
         self.out_features = len(self.values)
@@ -362,7 +362,7 @@ class Readout(nn.Module):
         tensor([0.0000, 0.5000], grad_fn=<ViewBackward0>)
     """
 
-    def __init__(self, in_features: int, bias: Sequence[float]) -> None:
+    def __init__(self, in_features: int, bias: Sequence[float | int]) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, len(bias)
         bound = 0.1 / math.sqrt(max(in_features, 1))

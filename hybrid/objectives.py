@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import pyro
 import torch
@@ -105,12 +105,17 @@ class ELBO(nn.Module):
     """
 
     def __init__(
-        self, model: nn.Module, *, data_size: int, draws: int = 1, seed: int | None = None
+        self,
+        model: nn.Module,
+        *,
+        data_size: SupportsIndex,
+        draws: SupportsIndex = 1,
+        seed: SupportsIndex | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(model, nn.Module):
             raise TypeError(
-                f"model must be a Law or Joint that is a torch.nn.Module, got {type(model).__name__}"
+                f"model must be a Law or Joint, a torch.nn.Module: got {type(model).__name__}"
             )
         self.model = model
         self.data_size = whole("data_size", data_size)
@@ -212,8 +217,8 @@ class Pyro(nn.Module):
         loss = Trace_ELBO() if loss is None else loss
         if isinstance(loss, JitTrace_ELBO | JitTraceEnum_ELBO | JitTraceMeanField_ELBO):
             raise TypeError(
-                f"{type(loss).__name__} compiles the parameters of Pyro's global store in, and this "
-                f"objective has a store of its own: use {type(loss).__name__[3:]}"
+                f"{type(loss).__name__} compiles in the parameters of Pyro's global store, but an "
+                f"objective has its own store: use {type(loss).__name__[3:]}"
             )
         if not callable(getattr(loss, "differentiable_loss", None)):
             raise TypeError(

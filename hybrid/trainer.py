@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 import torch
 from torch import nn
@@ -56,11 +56,11 @@ def fit(
     data: Any,
     *,
     optimizer: Any = None,
-    epochs: int = 10,
-    batch_size: int = 256,
+    epochs: SupportsIndex = 10,
+    batch_size: SupportsIndex = 256,
     validation: Any = None,
     callbacks: Sequence[Callback] = (),
-    seed: int | None = None,
+    seed: SupportsIndex | None = None,
     progress: bool = True,
     runtime: Runtime | None = None,
 ) -> History:

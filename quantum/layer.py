@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from quantum.circuit import capture, quantum_function, weight_names
@@ -127,7 +126,7 @@ class CircuitLayer(nn.Module):
             raise ValueError("in_features is not known yet: give it, or call the layer once first")
         self._program = self._traced(self.in_features)
 
-    def forward(self, inputs: Shaped[Tensor, "*batch features"]) -> Shaped[Tensor, "*out"]:
+    def forward(self, inputs: Tensor) -> Tensor:
         """The measurements for each row of ``inputs``, ``(*batch, in) → (*batch, out)``.
 
         Raises:
@@ -158,7 +157,7 @@ class CircuitLayer(nn.Module):
         )
 
     def _traced(self, in_features: int) -> Program:
-        shapes = {"inputs of width": (in_features,), **self._shapes}
+        shapes = {"the inputs": (in_features,), **self._shapes}
         with _TRACING:
             return capture(self._function.resolve(), shapes, self._wires)
 
@@ -193,7 +192,8 @@ class CircuitLayer(nn.Module):
         if inputs.dim() == 0:
             raise ValueError("inputs of CircuitLayer need a last axis of features, got a scalar")
         width = inputs.shape[-1]
-        if self.in_features is None:
+        program = self._program
+        if program is None:
             program = self._traced(width)
             self._program, self.in_features = program, width
         if width != self.in_features:
@@ -201,10 +201,7 @@ class CircuitLayer(nn.Module):
                 f"CircuitLayer expects inputs (*batch, {self.in_features}), got "
                 f"{tuple(inputs.shape)}: the last axis must have {self.in_features} entries"
             )
-        if self._program is None:
-            self.retrace()
-        assert self._program is not None  # noqa: S101
-        return self._program
+        return program
 
     def _checked_weight(self, name: str) -> Tensor:
         weight: Tensor = getattr(self, name)

@@ -135,18 +135,35 @@ class Recording:
                     slots[slot] = flat.index_select(-1, index).reshape(*lead, *positions.shape)
 
 
+def _copy(target: Tensor, source: Tensor, _blocking: bool = False) -> Tensor:
+    return source.to(target.dtype).expand_as(target)
+
+
+def _select_scatter(target: Tensor, source: Tensor, dim: int, index: int) -> Tensor:
+    place = torch.tensor([index % target.shape[dim]], device=target.device)
+    return target.index_copy(dim, place, source.to(target.dtype).unsqueeze(dim))
+
+
+def _masked_fill(target: Tensor, mask: Tensor, value: Tensor) -> Tensor:
+    return torch.where(mask, value.to(target.dtype), target)
+
+
+# What `torch.vmap` has no rule for, or (select_scatter, torch 2.13) differentiates wrongly.
+_REPLACED: dict[str, Callable[..., Any]] = {
+    "aten::copy": _copy,
+    "aten::fill.Tensor": _copy,
+    "aten::masked_fill.Tensor": _masked_fill,
+    "aten::select_scatter": _select_scatter,
+}
+
+
 @functools.cache
 def _operator(name: str) -> Any:
-    if name == "aten::copy":
-        return _copy
+    if name in _REPLACED:
+        return _REPLACED[name]
     namespace, _, rest = name.partition("::")
     base, _, overload = rest.partition(".")
     return getattr(getattr(getattr(torch.ops, namespace), base), overload or "default")
-
-
-def _copy(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:  # noqa: ARG001
-    """``aten::copy``, which `torch.vmap` knows no rule for."""
-    return source.to(target.dtype).expand_as(target)
 
 
 def execute(
@@ -165,22 +182,29 @@ def execute(
         >>> values[1]
         tensor(-2.)
     """
-
-    def resolve(item: Any) -> Any:
-        if isinstance(item, Value):
-            return values[item.number]
-        if isinstance(item, Tensor):
-            return item.to(device)
-        if isinstance(item, list | tuple):
-            return [resolve(entry) for entry in item]
-        return device if isinstance(item, torch.device) else item
-
     for step in instructions:
-        arguments = [resolve(item) for item in step.arguments]
-        keywords = {key: resolve(item) for key, item in step.keywords.items()}
+        arguments = [_resolved(item, values, device) for item in step.arguments]
+        keywords = {k: _resolved(item, values, device) for k, item in step.keywords.items()}
         result = _operator(step.operator)(*arguments, **keywords)
         tensors = result if isinstance(result, list | tuple) else [result]
         values.update(zip(step.results, tensors, strict=False))
+
+
+def _resolved(item: Any, values: dict[int, Tensor], device: torch.device) -> Any:
+    """An argument of an instruction with tensors in place of references."""
+    if isinstance(item, Value):
+        return values[item.number]
+    if isinstance(item, Tensor):
+        return item.to(device)
+    if isinstance(item, list | tuple):
+        return [_resolved(entry, values, device) for entry in item]
+    return device if isinstance(item, torch.device) else item
+
+
+def _slots(group: Group, device: torch.device, *needed: Tensor) -> tuple[Tensor, ...]:
+    values = dict(zip(group.depends, needed, strict=True))
+    execute(group.instructions, values, device)
+    return tuple(values[number] for number in group.values)
 
 
 def _computed(
@@ -194,11 +218,7 @@ def _computed(
     lead = torch.broadcast_shapes(*[leads[number] for number in group.depends])
     cores = [shapes[number] for number in group.depends]
 
-    def slots(*needed: Tensor) -> tuple[Tensor, ...]:
-        values = dict(zip(group.depends, needed, strict=True))
-        execute(group.instructions, values, device)
-        return tuple(values[number] for number in group.values)
-
+    slots = functools.partial(_slots, group, device)
     wide = [widened(arguments[number]) for number in group.depends]
     if not lead:
         return list(slots(*wide))

@@ -6,6 +6,7 @@ the value of a traced tensor is about to leave torch, where a recording would si
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ _ESCAPES = frozenset(
     is_nonzero __contains__ __repr__ __format__
     """.split()  # noqa: SIM905
 )
+_DETACH = "aten::detach"
 _COPIES = frozenset({"tensor", "as_tensor", "asarray"})  # of lists
 
 
@@ -170,43 +172,44 @@ class _Tape(TorchDispatchMode):
 
     def _widened(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """Constants in the precision of the trace, so that code written for float32 records."""
-
-        def widen(tensor: Tensor) -> Tensor:
-            if self.descent(tensor) or tensor.dim() == 0:
-                return tensor
-            wide = {torch.float32: torch.float64, torch.complex64: torch.complex128}
-            return tensor.to(wide.get(tensor.dtype, tensor.dtype))
-
         found = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         doubles = (torch.float64, torch.complex128)
         if not any(leaf.dtype in doubles and self.descent(leaf) for leaf in found):
             return args, kwargs
-        return mapped(widen, args), mapped(widen, kwargs)
+        return mapped(self._widen, args), mapped(self._widen, kwargs)
+
+    def _widen(self, tensor: Tensor) -> Tensor:
+        if tensor.dim() == 0 or self.descent(tensor):
+            return tensor
+        wide = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+        return tensor.to(wide.get(tensor.dtype, tensor.dtype))
 
     def functional(self, outputs: Sequence[Tensor]) -> "_Tape":
         """This tape again without writes into tensors."""
         numbers = [self._reference(output) for output in outputs]
-
         tape = _Tape(self.examples)
-        steps = 0
+        meant = set()  # positions of the detachments that the function itself asked for
 
         def again(*arguments: Tensor) -> list[Tensor]:
-            nonlocal steps
             values: dict[int, Tensor] = dict(enumerate(arguments))
-            execute(self.instructions, values, torch.device("cpu"))
-            steps = len(tape.instructions)
+            for step in self.instructions:
+                execute([step], values, torch.device("cpu"))
+                if step.operator == _DETACH:
+                    last = len(tape.instructions) - 1
+                    while tape.instructions[last].operator != _DETACH:
+                        last -= 1
+                    meant.add(last)
             return [values[n.number] if isinstance(n, Value) else n.clone() for n in numbers]
 
         with tape:
             tape.outputs = torch.func.functionalize(again)(*self.examples)
-        # `functionalize` hands its results out detached: undo that, gradients flow through them.
-        last = tape.instructions[steps:]
-        inner = {
-            i.results[0]: tape.kept[i.arguments[0].number]
-            for i in last
-            if i.operator == "aten::detach"
-        }
-        tape.outputs = [inner.get(tape.numbers.get(id(o), -1), o) for o in tape.outputs]
+        # `functionalize` detaches what it writes: undo that, gradients flow through it.
+        tape.instructions = [
+            replace(step, operator="aten::alias")
+            if step.operator == _DETACH and place not in meant
+            else step
+            for place, step in enumerate(tape.instructions)
+        ]
         return tape
 
 

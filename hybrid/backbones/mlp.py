@@ -41,12 +41,12 @@ class MLP(nn.Sequential):
         out_features: int,
         activation: Callable[..., Any] = nn.GELU,
         *,
-        dropout: float = 0.0,
+        dropout: float | int = 0.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+        if not isinstance(hidden, Sequence):
             raise TypeError(f"hidden is a list of widths such as [64, 64], got {hidden!r}")
         widths = [in_features, *hidden, out_features]
         if not all(isinstance(width, int) for width in widths):

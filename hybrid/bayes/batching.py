@@ -8,8 +8,8 @@ type; a new rule is registered, not added to this file::
 
 Where there is no rule: layers that say ``broadcasts_parameters = True`` (circuits) take the weights
 with their leading axis; then ``torch.func.vmap``; last, for what vmap cannot do (GRU, LSTM, active
-dropout, attention, data-dependent control flow), a loop over the draws. Batch norm in training mode raises for
-more than one draw: its running statistics would be updated once per draw.
+dropout, attention, data-dependent control flow), a loop over the draws. Batch norm in training mode
+raises for more than one draw: its running statistics would be updated once per draw.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_map
 
 from hybrid.layers import Aside, Constant, Interaction, Readout, Skip, Standardize, split_columns
 
-__all__ = ["Layer", "batched", "batching_rule", "is_random"]
+__all__ = ["Layer", "batched", "batching_rule", "in_dtype_of", "is_random"]
 
 Weights = Mapping[str, Tensor]
 
@@ -60,6 +60,30 @@ def is_random(module: nn.Module) -> bool:
 def _is_random_itself(module: nn.Module) -> bool:
     # On the class: a miss on a module instance is slow.
     return callable(getattr(type(module), "fixed", None))
+
+
+def in_dtype_of(law: nn.Module, context: Tensor) -> Tensor:
+    """``context`` in the dtype of the law's parameters.
+
+    Whole numbers stay as they are where the law has an embedding, which looks rows up by them.
+
+    Raises:
+        TypeError: ``context`` is not a tensor, or complex.
+
+    Example:
+        >>> in_dtype_of(torch.nn.Linear(2, 1), torch.tensor([[True, False]]))
+        tensor([[1., 0.]])
+    """
+    if not isinstance(context, Tensor) or context.is_complex():
+        kind = context.dtype if isinstance(context, Tensor) else type(context).__name__
+        raise TypeError(f"a law's context is a tensor (*batch, width) of real numbers, got {kind}")
+    parameter = next((p for p in law.parameters() if p.is_floating_point()), None)
+    if parameter is None or parameter.dtype == context.dtype:
+        return context
+    numbers = context.is_floating_point() or context.dtype == torch.bool
+    if not numbers and any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in law.modules()):
+        return context
+    return context.to(parameter.dtype)
 
 
 Rule = Callable[[Any, Weights, Tensor], Any]

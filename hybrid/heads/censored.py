@@ -61,15 +61,17 @@ class Censored(TorchDistribution):
 
     def __init__(
         self,
-        loc: Tensor | float,
-        scale: Tensor | float,
-        lower: Tensor | float = -math.inf,
-        upper: Tensor | float = math.inf,
+        loc: Tensor | float | int,
+        scale: Tensor | float | int,
+        lower: Tensor | float | int = -math.inf,
+        upper: Tensor | float | int = math.inf,
         validate_args: bool | None = None,
     ) -> None:
         middle, spread = broadcast_all(loc, scale)
-        like = {"dtype": middle.dtype, "device": middle.device}
-        low, high = (torch.as_tensor(limit, **like) for limit in (lower, upper))
+        low, high = (
+            torch.as_tensor(limit, dtype=middle.dtype, device=middle.device)
+            for limit in (lower, upper)
+        )
         parts = torch.broadcast_tensors(middle, spread, low, high)
         self.loc, self.scale, self.lower, self.upper = parts
         super().__init__(self.loc.shape, validate_args=validate_args)

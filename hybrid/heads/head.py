@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from causal.draws import fixed
-from hybrid.bayes.batching import batched
+from hybrid.bayes.batching import batched, in_dtype_of
 from hybrid.layers import Constant, Readout, in_features_of, out_features_of
 
-__all__ = ["Head", "attach", "checking", "expanded", "in_dtype_of", "placed_like", "vector_shape"]
+__all__ = ["Head", "attach", "checking", "expanded", "placed_like", "vector_shape"]
 
 Placed = TypeVar("Placed", bound=nn.Module)
 Expandable = TypeVar("Expandable", bound=Distribution)
@@ -65,7 +65,7 @@ class Head(nn.Module, abc.ABC):
         """The distribution whose parameters are made from what the body returns."""
 
     def forward(
-        self, context: Float[Tensor, "*batch width"], draws: int | None = None
+        self, context: Shaped[Tensor, "*batch width"], draws: int | None = None
     ) -> Distribution:
         """The distribution given ``context``.
 
@@ -90,7 +90,7 @@ class Head(nn.Module, abc.ABC):
             return self.link(batched(self.body, {}, context))
 
 
-def attach(body: nn.Module | None, features: int | None, bias: Sequence[float]) -> nn.Module:
+def attach(body: nn.Module | None, features: int | None, bias: Sequence[float | int]) -> nn.Module:
     """Put a readout behind ``body``: a linear map to ``len(bias)`` numbers that are near ``bias``.
 
     Args:
@@ -138,35 +138,11 @@ def placed_like(body: nn.Module, module: Placed) -> Placed:
     return module if example is None else module.to(dtype=example.dtype, device=example.device)
 
 
-def in_dtype_of(law: nn.Module, context: Tensor) -> Tensor:
-    """``context`` in the dtype of the law's parameters.
-
-    Whole numbers stay as they are where the law has an embedding, which looks rows up by them.
-
-    Raises:
-        TypeError: ``context`` is not a tensor, or complex.
-
-    Example:
-        >>> in_dtype_of(torch.nn.Linear(2, 1), torch.tensor([[True, False]]))
-        tensor([[1., 0.]])
-    """
-    if not isinstance(context, Tensor) or context.is_complex():
-        kind = context.dtype if isinstance(context, Tensor) else type(context).__name__
-        raise TypeError(f"a law's context is a tensor (*batch, width) of real numbers, got {kind}")
-    parameter = next((p for p in law.parameters() if p.is_floating_point()), None)
-    if parameter is None or parameter.dtype == context.dtype:
-        return context
-    numbers = context.is_floating_point() or context.dtype == torch.bool
-    if not numbers and any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in law.modules()):
-        return context
-    return context.to(parameter.dtype)
-
-
 def checking(distribution: Expandable) -> Expandable:
     """``distribution``, made without checks, with torch's check of the values in ``log_prob``.
 
-    Its parameters are right by construction, a user's y may not be. Under ``torch.func.vmap``, where
-    no check can look at numbers, it stays without.
+    Its parameters are right by construction, a user's y may not be. Under ``torch.func.vmap``,
+    where no check can look at numbers, it stays without.
 
     Example:
         >>> bernoulli = torch.distributions.Bernoulli(torch.tensor([0.5]), validate_args=False)

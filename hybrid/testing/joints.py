@@ -103,7 +103,9 @@ def _check_frequencies(clauses: Clauses, table: Any, rows: dict[str, Tensor]) ->
             found = torch.bincount(states, minlength=len(wanted)).double() / n
             far = (found - wanted).abs() > 5 * (wanted * (1 - wanted) / n).sqrt() + 2 / n
             state = int(far.long().argmax())
-            detail = f"'{name}' = {state} in {found[state]:.3g} of {n} rows, not {wanted[state]:.3g}"
+            detail = (
+                f"'{name}' = {state} in {found[state]:.3g} of {n} rows, not {wanted[state]:.3g}"
+            )
             clauses.require(not bool(far.any()), clause, detail)
 
 

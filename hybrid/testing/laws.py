@@ -27,10 +27,11 @@ def check_law(
     r"""Check that ``law`` is a Law: a module from contexts (\*batch, width) to distributions.
 
     Checked are: static ``event_shape`` and ``support``; batch shapes; samples inside the support
-    with finite log probability; rows that do not depend on each other; classes that sum to one; that ``pyro.sample`` takes the
-    distribution; the draws axis inside ``fixed`` and one set of weights for all of it; finite
-    gradients to every parameter; that values of a wrong shape are refused; that a given generator
-    leaves torch's global random state alone. The law itself is left as it was.
+    with finite log probability; rows that do not depend on each other; classes that sum to one;
+    that ``pyro.sample`` takes the distribution; the draws axis inside ``fixed`` and one set of
+    weights for all of it; finite gradients to every parameter; that values of a wrong shape are
+    refused; that a given generator leaves torch's global random state alone. The law itself is left
+    as it was.
 
     Args:
         law: The law.
@@ -63,9 +64,9 @@ def check_law(
         _check_statics(clauses, own)
         _check_shapes(clauses, own, context)
         _check_samples(clauses, own, context)
-        _check_rows(clauses, own, context)
         _check_classes(clauses, own, context)
         _check_draws(clauses, own, context, generator)
+        _check_rows(clauses, own, context)
         _check_gradients(clauses, own, context)
         _check_refusal(clauses, own, context)
 
@@ -119,8 +120,9 @@ def _check_rows(clauses: Clauses, law: Any, context: Tensor) -> None:
     with clauses.within(clause), torch.no_grad(), fixed(law):
         whole = _at(law, context)
         value = draw_from(whole)
-        alone = _at(law, context[-1:]).log_prob(value[-1:])
-        clauses.close(clause, alone, whole.log_prob(value)[-1:])
+        pairs = zip(context.split(1), value.split(1), strict=True)
+        alone = torch.cat([_at(law, row).log_prob(own) for row, own in pairs])
+        clauses.close(clause, alone, whole.log_prob(value))
 
 
 def _check_classes(clauses: Clauses, law: Any, context: Tensor) -> None:

@@ -63,9 +63,9 @@ def check_layer(
         y = _check_leading(clauses, layer, x)
         _check_dtype(clauses, layer, x, y)
         _check_repeatable(clauses, layer, x)
+        _check_copies(clauses, layer, x)
         _check_vmap(clauses, layer, x)
         _check_gradients(clauses, layer, x)
-        _check_copies(clauses, layer, x)
 
 
 def _check_leading(clauses: Clauses, layer: nn.Module, x: Tensor) -> Tensor:

@@ -186,6 +186,21 @@ def test_errors_name_the_thing(call, message):
         call()
 
 
+def test_condition_on_states():
+    joint = table("AB")
+    assert torch.equal(joint.condition({"A": 1}).values, joint.condition("A").values[1])
+    labelled = Factor(("A",), torch.ones(2), {"A": ("x", "y")})
+    with pytest.raises(ValueError, match="no state 'z'"):
+        labelled.condition({"A": "z"})
+    with pytest.raises(ValueError, match=r"takes one state, got shape \(2,\)"):
+        joint.select({"A": torch.tensor([0, 1])})
+
+
+def test_batches_that_do_not_go_together():
+    with pytest.raises(ValueError, match=r"batch shapes \(4,\) and \(5,\)"):
+        Factor(("A",), torch.ones(4, 2)) * Factor(("A",), torch.ones(5, 2))
+
+
 def test_wrong_types():
     with pytest.raises(TypeError, match="floating point"):
         Factor(("A",), torch.ones(2).long())

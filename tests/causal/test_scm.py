@@ -135,6 +135,7 @@ def test_construction_leaves_random_state_and_statistics_alone(laws):
     assert law.norm.training
     assert law.training
     assert isinstance(scm, Joint)
+    assert (scm.sample(3, {"A": 1})["A"] == 1).all()
 
 
 def test_columns_are_bound_by_name(laws):
@@ -245,7 +246,7 @@ def test_missing_and_wrong_classes(finite, chain):
     with pytest.raises(ValueError, match=r"'B' must be 0 or 1, got 0\.5"):
         finite.log_probability({**data, "B": torch.full((20,), 0.5)})
     data = rows(chain)
-    with pytest.raises(ValueError, match=r"marginal of \['M', 'Y'\] has no closed form"):
+    with pytest.raises(ValueError, match=r"missing column\(s\) \['X'\]"):
         chain.log_probability({"M": data["M"], "Y": data["Y"]})
     with pytest.raises(ValueError, match=r"missing column\(s\) \['M', 'X'\]"):
         chain.counterfactual({"Y": data["Y"]}, do={"M": 0.0})
@@ -553,3 +554,46 @@ def test_a_law_without_expand_still_works(laws):
     scm = SCM(Graph.parse("X -> Y"), {"X": Law(0), "Y": Law(1)})
     assert scm.sample(4, draws=3)["Y"].shape == (3, 4)
     assert scm.log_probability(rows(scm), draws=3).shape == (3, 20)
+
+
+def test_interventions_computed_from_parents(chain):
+    n = 5
+    functions = (lambda X: 2 * X, lambda parents: 2 * parents["X"])
+    for function in functions:
+        found = chain.sample(n, do={"M": function})
+        assert torch.equal(found["M"], 2 * found["X"])
+    found = chain.sample(n, do={"M": lambda X: td.Uniform(X, X + 1)})
+    assert bool(((found["M"] >= found["X"]) & (found["M"] <= found["X"] + 1)).all())
+
+
+def test_densities_name_what_is_missing(chain):
+    data = chain.sample(5)
+    with pytest.raises(ValueError, match=r"condition on \['Y'\] without \['M', 'X'\]"):
+        chain.log_probability(data, given="Y")
+
+
+def test_the_empty_guide_wants_every_column(chain):
+    data = chain.sample(5)
+    chain.empty_guide(data)
+    with pytest.raises(ValueError, match=r"missing column\(s\) \['Y'\]"):
+        chain.empty_guide({"X": data["X"], "M": data["M"]})
+
+
+def test_individual_effects_of_a_data_frame(chain):
+    data = {name: column.detach().numpy() for name, column in chain.sample(5).items()}
+    arms = {"do": {"X": 1.0}, "against": {"X": 0.0}}
+    frame = chain.effect("Y", **arms, evidence=pd.DataFrame(data), individual=True)
+    assert torch.equal(frame.value, chain.effect("Y", **arms, evidence=data, individual=True).value)
+
+
+def test_values_outside_of_the_support_are_named(laws):
+    class Positive(laws.Linear):
+        support = constraints.positive
+
+        def forward(self, context):
+            return td.LogNormal(super().forward(context).mean, 1.0, validate_args=False)
+
+    scm = SCM(Graph.parse("X -> Y"), {"X": laws.Linear(0), "Y": Positive(1)})
+    data = scm.sample(5)
+    with pytest.raises(ValueError, match=r"law of 'Y'.*outside of the support of LogNormal"):
+        scm.log_probability({**data, "Y": -data["Y"]})

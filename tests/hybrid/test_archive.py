@@ -179,3 +179,12 @@ def test_sparse_tensors_are_refused_by_name(tmp_path):
     with pytest.raises(CheckpointError, match=r"tensor 'a' is torch\.float32, torch\.sparse"):
         write(tmp_path / "c", {"module": {"a": torch.eye(2).to_sparse()}}, {})
     assert not (tmp_path / "c").exists()
+
+
+def test_a_manifest_of_something_else_is_not_overwritten(tmp_path):
+    foreign = tmp_path / "manifest.json"
+    foreign.write_text('{"name": "my web app"}')
+    with pytest.raises(CheckpointError, match="no checkpoint's"):
+        write(tmp_path, {"module": TENSORS}, {})
+    assert foreign.read_text() == '{"name": "my web app"}'
+    assert len(list(tmp_path.iterdir())) == 1

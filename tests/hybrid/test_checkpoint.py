@@ -192,3 +192,26 @@ def test_no_pickle_in_the_sources():
         text = (pathlib.Path(hybrid.__file__).parent / name).read_text()
         assert "torch.load" not in text
         assert "import pickle" not in text
+
+
+def test_a_buffer_that_cannot_be_written_to_is_reported(tmp_path):
+    class Expanded(nn.Linear):
+        def __init__(self):
+            super().__init__(2, 2)
+            self.register_buffer("table", torch.ones(1, 3).expand(5, 3))
+
+    save(Expanded(), tmp_path / "c")
+    other = Expanded()
+    before = other.weight.clone()
+    with pytest.raises(CheckpointError, match="table"):
+        load(tmp_path / "c", into=other)
+    assert torch.equal(other.weight, before)
+
+
+def test_wrong_kinds_are_refused(tmp_path):
+    with pytest.raises(TypeError, match="Module"):
+        save({}, tmp_path / "c")
+    with pytest.raises(TypeError, match="optimizer"):
+        save(nn.Linear(1, 1), tmp_path / "c", optimizer={})
+    with pytest.raises(TypeError, match="Module"):
+        load(tmp_path / "c", into=None)

@@ -87,3 +87,9 @@ def test_positional_names():
     nan = torch.full((2,), math.nan)
     with pytest.raises(ValueError, match=r"data: data\[2\] is NaN in row 0"):
         positional_columns((torch.ones(2), torch.ones(2), nan), torch.float32)
+
+
+def test_columns_of_the_same_name_are_refused():
+    frame = pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], columns=["A", "A"])
+    with pytest.raises(ValueError, match="two columns have the same name"):
+        named_columns(frame, torch.float32)

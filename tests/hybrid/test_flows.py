@@ -124,3 +124,13 @@ def test_importing_flows_leaves_torchs_checks_on():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "checked"
+
+
+def test_a_value_of_another_width_raises():
+    for event, shape in ((1, (5,)), (1, (5, 2)), (3, (5, 1))):
+        flow = bent(event)(torch.zeros(5, 3, dtype=torch.float64))
+        for ask in (flow.log_prob, flow.noise_of):
+            with pytest.raises(ValueError, match=r"event_shape|shape \("):
+                ask(torch.zeros(shape, dtype=torch.float64))
+    with pytest.raises(TypeError, match="hidden"):
+        NeuralSpline(None, hidden=64)

@@ -7,7 +7,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro.distributions import constraints
-from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
+from pyro.infer import SVI, JitTrace_ELBO, Trace_ELBO, TraceMeanField_ELBO
 from pyro.infer.autoguide import AutoDiagonalNormal, AutoMultivariateNormal, AutoNormal
 from pyro.nn import PyroModule, PyroSample
 from torch import nn
@@ -369,3 +369,46 @@ def test_loss_is_a_pair():
     total, parts = Loss(torch.tensor(1.0), {})
     assert total == 1
     assert parts == {}
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"data_size": 2.5}, "data_size"),
+        ({"data_size": 5, "draws": 1.5}, "draws"),
+        ({"data_size": 5, "seed": "a"}, "seed"),
+        ({"data_size": 5, "model": len}, "model"),
+    ],
+)
+def test_the_elbo_names_wrong_arguments(more, message):
+    with pytest.raises(TypeError, match=message):
+        ELBO(**{"model": Line(), **more})
+
+
+@pytest.mark.parametrize("value", [0.5, 2.0, -1.0, math.nan])
+def test_values_that_are_no_class_are_refused(value):
+    class Coin(nn.Module):
+        event_shape, support = torch.Size(), constraints.boolean
+
+        def forward(self, context):
+            return dist.Bernoulli(context.sum(-1).sigmoid())
+
+    objective = ELBO(Coin(), data_size=4)
+    assert objective((torch.zeros(2, 1), torch.tensor([True, False]))).total.isfinite()
+    with pytest.raises(ValueError, match="y must be 0 or 1"):
+        objective((torch.zeros(2, 1), torch.tensor([0.0, value])))
+
+
+def test_complex_data_is_refused():
+    with pytest.raises(TypeError, match="y must be a tensor of real numbers"):
+        ELBO(Line(), data_size=4)((torch.zeros(4, 2), Y.to(torch.complex64)))
+
+
+def test_what_is_no_pyro_pair_is_refused():
+    def model(y):
+        pyro.sample("y", dist.Normal(0.0, 1.0).expand(y.shape).to_event(1), obs=y)
+
+    with pytest.raises(TypeError, match="guide"):
+        Pyro(model, None, Y)
+    with pytest.raises(TypeError, match=r"JitTrace_ELBO compiles .* use Trace_ELBO"):
+        Pyro(model, lambda y: None, Y, JitTrace_ELBO())

@@ -186,3 +186,13 @@ def test_any_law_of_the_users():
     assert prediction.mean.shape == (5,)
     assert prediction.samples is not None  # no quantiles in closed form
     assert (prediction.quantile(0.1) < prediction.quantile(0.9)).all()
+
+
+def test_one_row_and_other_dtypes():
+    law = variational(LAWS["normal"]()).double()
+    one = predict(law, X[0], draws=3, generator=torch.Generator().manual_seed(0))
+    all_rows = predict(law, X, draws=3, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(one.mean, all_rows.mean[0])
+    assert predict(law, X.round().long(), draws=3).mean.dtype == torch.float64
+    with pytest.raises(TypeError, match="takes a Law"):
+        predict(nn.Linear(3, 1), X)

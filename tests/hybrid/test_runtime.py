@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import pytest
@@ -84,3 +85,15 @@ def test_device_and_dtype_of_modules():
     assert device_of(torch.nn.Identity()) is None
     assert dtype_of(torch.nn.Linear(1, 1).double()) == torch.float64
     assert dtype_of(torch.nn.Identity()) == torch.float32
+
+
+def test_fabric_leaves_the_warning_filters():
+    code = """
+import warnings
+import pyro, torch  # their own imports add filters
+from hybrid.runtime import Runtime, fabric_of
+before = list(warnings.filters)
+fabric_of(Runtime(devices=1), torch.device("cpu"))
+assert warnings.filters == before, warnings.filters
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

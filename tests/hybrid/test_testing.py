@@ -555,6 +555,16 @@ class IgnoresGiven(Table):
         return self.table.log_probability({**values, **(given or {})})
 
 
+class SamplesPastGiven(Table):
+    def sample(self, n, given=None):
+        return self.table.sample(n)
+
+
+class SamplesOneCell(Table):
+    def sample(self, n, given=None):
+        return {name: torch.zeros(n, dtype=torch.long) for name in "AB"}
+
+
 @pytest.mark.parametrize(
     ("kind", "clause"),
     [
@@ -566,6 +576,8 @@ class IgnoresGiven(Table):
         (OtherNames, "the factor is the whole distribution"),
         (OtherTable, "the factor agrees with log_probability"),
         (IgnoresGiven, "log p(values | given) is the factor's"),
+        (SamplesPastGiven, "sample(n, given) keeps what is given"),
+        (SamplesOneCell, "samples are as frequent as the factor says"),
     ],
 )
 def test_broken_joints(kind, clause):
@@ -664,3 +676,54 @@ def test_arguments():
     with pytest.raises(ValueError, match="either context_features or a batch"):
         check_law(nn.Linear(1, 1), 1, context=torch.zeros(2, 1))
     assert issubclass(ContractError, AssertionError)
+
+
+# ------------------------------------------------------------------- how they are called
+
+
+class Centred(Line):
+    def forward(self, context):
+        mean = self.body(context)[..., 0]
+        return dist.Normal(mean - mean.mean(-1, keepdim=True), 1.0)
+
+
+def test_rows_of_a_law_are_apart():
+    with pytest.raises(ContractError, match="does not depend on the other rows"):
+        check_law(Centred(), 3)
+
+
+class Anywhere(nn.Module):
+    """One distribution for every context, which broadcasts to it."""
+
+    event_shape, support = torch.Size(), constraints.real
+
+    def __init__(self):
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(()))
+
+    def forward(self, context):
+        return dist.Normal(self.mean, 1.0)
+
+
+def test_a_law_may_broadcast_to_its_context():
+    check_law(Anywhere(), 0)
+
+
+def test_classes_made_in_functions_are_not_pickled():
+    class Local(nn.Linear):
+        pass
+
+    check_layer(Local(3, 2), 3)
+
+
+@pytest.mark.parametrize("check", [check_layer, check_law])
+def test_what_is_no_module_is_refused(check):
+    with pytest.raises((ContractError, TypeError), match="Module"):
+        check(len, 3)
+
+
+def test_no_rows_are_refused():
+    with pytest.raises(ValueError, match="no rows"):
+        check_layer(nn.Linear(3, 2), example=torch.zeros(0, 3))
+    with pytest.raises(ValueError, match="no rows"):
+        check_law(Anywhere(), context=torch.zeros(0, 0))

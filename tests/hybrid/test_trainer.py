@@ -501,7 +501,7 @@ def test_a_distribution_that_refuses_nan_is_understood():
 
     objective = Scale()
     with pytest.raises(NonFiniteError) as caught:
-        fit(objective, Y, optimizer=lambda p: torch.optim.SGD(p, math.nan), epochs=5)
+        fit(objective, Y, optimizer=lambda p: torch.optim.SGD(p, math.nan), batch_size=8)
     assert caught.value.part == "parameter 'log_scale'"
     assert caught.value.__cause__ is not None
     assert objective.log_scale.item() == 0.0
@@ -661,3 +661,47 @@ def test_every_objective_of_the_library_trains():
     assert history.loss[-1] < history.loss[0]
     (location,) = (p for n, p in objective.named_parameters() if "locs" in n)
     assert location.item() == pytest.approx(0.5, abs=0.15)
+
+
+def test_the_last_update_is_looked_at():
+    objective = Squares()
+    before = objective.network.weight.clone()
+    with pytest.raises(NonFiniteError, match=r"parameter 'network.weight' is not finite \(epoch 1"):
+        fit(objective, (X, Y), optimizer=lambda p: torch.optim.SGD(p, math.inf), epochs=1)
+    assert torch.equal(objective.network.weight, before)
+    assert objective.network.weight.grad is None
+
+
+def test_buffers_survive_a_bad_first_batch():
+    network = nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 1)).double()
+    with pytest.raises(NonFiniteError, match="x, row"):
+        fit(Squares(network), (torch.full_like(X, math.inf), Y))
+    assert network[0].running_mean.tolist() == [0.0]
+
+
+def test_a_validation_loss_that_is_not_finite_stops():
+    class Bad(Squares):
+        def forward(self, batch):
+            return super().forward(batch) * (1.0 if self.training else math.nan)
+
+    with pytest.raises(NonFiniteError, match="validation: the loss is not finite"):
+        fit(Bad(), (X, Y), validation=(X, Y))
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ({"seed": 1.5}, "seed"),
+        ({"runtime": 3}, "runtime"),
+        ({"callbacks": EarlyStopping()}, "callbacks"),
+        ({"epochs": 1.0}, "epochs"),
+    ],
+)
+def test_wrong_settings_are_named(more, name):
+    with pytest.raises(TypeError, match=name):
+        fit(Squares(), (X, Y), **more)
+
+
+def test_numpy_integers_are_whole_numbers():
+    history = fit(Squares(), (X, Y), epochs=np.int64(2), batch_size=np.int32(8), seed=np.int64(3))
+    assert len(history) == 2

@@ -43,3 +43,12 @@ def test_bad_activation_and_dropout():
         MLP(3, [4], 2, activation=lambda: torch.relu)
     with pytest.raises(ValueError, match="dropout"):
         MLP(3, [4], 2, dropout=1.0)
+
+
+def test_other_kinds_of_arguments_are_named():
+    with pytest.raises(TypeError, match="hidden"):
+        MLP(3, 64, 2)
+    with pytest.raises(TypeError, match=r"hidden|widths"):
+        MLP(3, [64.0], 2)
+    with pytest.raises(TypeError, match="activation"):
+        MLP(3, [64], 2, activation="gelu")

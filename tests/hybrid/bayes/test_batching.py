@@ -266,3 +266,24 @@ def test_each_draw_has_its_own_dropout_mask(first):
     assert 0.3 < masks.mean() < 0.7
     assert len(masks.unique(dim=0)) == 8
     assert len((posterior.eval()(torch.ones(1, 50), draws=8) > 0.5).unique(dim=0)) == 1
+
+
+def test_attention_in_evaluation_mode_keeps_its_gradient():
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+        def forward(self, inputs):
+            return self.attention(inputs, inputs, inputs)[0].mean(-2)
+
+    random = Posterior(Attention().eval(), MeanField()).eval()
+    random(torch.randn(6, 3, 4), draws=3).square().sum().backward()
+    weight = random.mean.attention.in_proj_weight
+    assert weight.grad is not None
+    assert weight.grad.any()
+
+
+def test_layers_without_a_vmap_rule_run_without_a_warning():
+    normed = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
+    assert Posterior(normed, MeanField())(torch.randn(5, 3), draws=2).shape == (2, 5, 2)

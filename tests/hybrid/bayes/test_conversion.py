@@ -81,3 +81,38 @@ def test_what_is_refused():
         variational(law(), exclude="*")
     with pytest.raises(ValueError, match="no trainable"):
         variational(nn.ReLU())
+
+
+def test_prior_may_be_given_beside_the_family():
+    plain = law()
+    random = variational(plain, MeanField(prior_scale=2.0, scale=0.3), prior="initial")
+    expected = variational(plain, MeanField(prior_scale=2.0, scale=0.3, prior="initial"))
+    assert torch.equal(divergence(random), divergence(expected))
+    assert not torch.equal(divergence(random), divergence(variational(plain)))
+
+
+def test_what_cannot_be_converted_is_named():
+    class Whole(nn.Module):
+        event_shape, support = torch.Size(), torch.distributions.constraints.real
+
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(3, 1)
+
+        def forward(self, context):
+            return torch.distributions.Normal(self.net(context).squeeze(-1), 1.0)
+
+    with pytest.raises(ValueError, match="link"):
+        variational(Whole())
+    backbone = nn.Linear(3, 4)
+    pair = nn.ModuleDict({"a": Normal(backbone), "b": Normal(backbone)})
+    with pytest.raises(ValueError, match=r"'a' and 'b' share.*body\.0\.weight"):
+        variational(pair)
+    random = variational(pair, exclude="*.body.0.*")  # now only the readouts
+    assert random["a"](torch.zeros(1, 3), draws=2).batch_shape == (2, 1)
+    with pytest.raises(TypeError, match="family"):
+        variational(law(), MeanField)
+    with pytest.raises(TypeError, match="include"):
+        variational(law(), include=3)
+    with pytest.raises(TypeError, match=r"[Mm]odule"):
+        variational(3)

@@ -138,3 +138,20 @@ def test_what_is_refused():
     layer.register_parameter("phase", nn.Parameter(torch.zeros(2, dtype=torch.complex64)))
     with pytest.raises(ValueError, match=r"\['phase'\] are not real"):
         Posterior(layer, MeanField())
+
+
+@pytest.mark.parametrize("attribute", ["prior_scale", "prior_scales"])
+def test_layers_state_prior_scales_under_either_name(attribute):
+    layer = nn.Linear(3, 2)
+    setattr(layer, attribute, {"weight": 3.0})
+    normal = torch.distributions.Normal
+    expected = sum(
+        torch.distributions.kl_divergence(normal(p, 0.3), normal(0.0, s)).sum()
+        for p, s in ((layer.weight, 3.0), (layer.bias, 1.0))
+    )
+    made = Posterior(nn.Sequential(layer), MeanField(scale=0.3))
+    assert made.divergence().item() == pytest.approx(expected.item(), rel=1e-5)
+    for wrong in ({"wieght": 3.0}, {"weight": -1.0}):
+        setattr(layer, attribute, wrong)
+        with pytest.raises(ValueError, match="prior scale"):
+            Posterior(layer, MeanField())

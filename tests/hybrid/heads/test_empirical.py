@@ -58,3 +58,15 @@ def test_bad_data():
         Empirical(torch.tensor([[0.0, 1.0], [2.0, torch.nan]]))
     with pytest.raises(ValueError, match="no trainable parameter"):
         variational(Empirical(torch.zeros(3)))
+
+
+def test_only_a_root_and_only_rows():
+    law = Empirical(torch.zeros(3, 2))
+    law.bind_columns(())
+    with pytest.raises(ValueError, match=r"law of a root.*'T'"):
+        law.bind_columns(("T",))
+    with pytest.raises(ValueError, match="rows' shape"):
+        law(torch.zeros(5, 0)).log_prob(torch.zeros(5, 3))
+    for data in ([1.0, 2.0], torch.tensor(1.0)):
+        with pytest.raises(TypeError, match="data"):
+            Empirical(data)

@@ -262,3 +262,45 @@ def test_one_column_limit_in_a_random_law():
 def test_empirical_takes_a_draws_axis():
     law = Empirical(torch.randn(7))
     assert law(torch.zeros(5, 0), draws=3).sample().shape == (3, 5)
+
+
+def test_values_outside_the_support_raise_but_not_under_vmap():
+    x = torch.randn(5, WIDTH)
+    bad = {
+        Bernoulli(nn.Linear(WIDTH, 4)): 2.0,
+        Categorical(nn.Linear(WIDTH, 4), states=3): 3,
+        Normal(nn.Linear(WIDTH, 4)): float("nan"),
+        NeuralSpline(nn.Linear(WIDTH, 4)): float("nan"),
+    }
+    for law, value in bad.items():
+        with pytest.raises(ValueError, match="support"):
+            law(x).log_prob(torch.full((5,), value))
+    law = Normal(nn.Linear(WIDTH, 4))
+    each = torch.func.vmap(lambda row, value: law(row).log_prob(value))(x, torch.zeros(5))
+    assert torch.allclose(each, law(x).log_prob(torch.zeros(5)))
+
+
+def test_contexts_are_cast_and_only_real_tensors_taken():
+    law = Normal(nn.Linear(WIDTH, 4))
+    rows = torch.tensor([[1, 0, 1]])
+    for x in (rows, rows.double(), rows.bool(), rows.to(torch.int8)):
+        assert torch.equal(law(x).loc, law(rows.float()).loc)
+    embedding = Normal(nn.Sequential(nn.Embedding(2, 4), nn.Flatten(-2)), features=12)
+    assert embedding(rows).batch_shape == (1,)
+    for wrong in ([[1.0, 0.0, 1.0]], rows + 0j):
+        with pytest.raises(TypeError, match="context"):
+            law(wrong)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"body": nn.Linear}, TypeError),
+        ({"body": 8}, TypeError),
+        ({"body": nn.Linear(3, 4), "features": 0}, ValueError),
+        ({"body": nn.Linear(3, 4), "event": True}, ValueError),
+    ],
+)
+def test_bad_arguments_are_named(arguments, error):
+    with pytest.raises(error, match=r"body|features|event"):
+        Normal(**arguments)

@@ -113,3 +113,13 @@ def test_maximum_likelihood_recovers_the_uncensored_law():
     distribution = law(torch.zeros(1, 0))
     assert distribution.loc.item() == pytest.approx(0.5, abs=0.15)
     assert distribution.scale.item() == pytest.approx(1.5, abs=0.15)
+
+
+def test_limits_of_another_kind_are_named():
+    with pytest.raises(TypeError, match="lower"):
+        Tobit(nn.Linear(2, 4), lower="0")
+    with pytest.raises(TypeError, match=r"key|position"):
+        Column(1.5)
+    with pytest.raises(ValueError, match="below"):
+        Tobit(nn.Linear(2, 4), lower=float("inf"), upper=Column(0))
+    assert Tobit(nn.Linear(2, 4), lower=1).lower == 1.0
