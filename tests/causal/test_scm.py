@@ -42,6 +42,10 @@ def rows(scm, n=20, seed=0):
     return scm.sample(n, generator=torch.Generator().manual_seed(seed))
 
 
+def test_conditions_may_be_positional_as_in_the_contract(chain):
+    assert (chain.sample(3, {"X": 1.0})["X"] == 1).all()
+
+
 # -- construction -----------------------------------------------------------------------------
 
 
@@ -135,7 +139,6 @@ def test_construction_leaves_random_state_and_statistics_alone(laws):
     assert law.norm.training
     assert law.training
     assert isinstance(scm, Joint)
-    assert (scm.sample(3, {"A": 1})["A"] == 1).all()
 
 
 def test_columns_are_bound_by_name(laws):

@@ -58,7 +58,9 @@ def test_matrices_are_pennylane_s(name):
         reference = getattr(qml, name)(*values, wires=wires)
     ours = matrix(name, angles, size, SETTINGS.get(name))
     tolerance = 1e-12 if angles else 1e-7  # gates without parameters come in single precision here
-    np.testing.assert_allclose(ours.numpy(), qml.matrix(reference, wire_order=wires), atol=tolerance)
+    np.testing.assert_allclose(
+        ours.numpy(), qml.matrix(reference, wire_order=wires), atol=tolerance
+    )
 
 
 def test_the_exponential_of_a_word():

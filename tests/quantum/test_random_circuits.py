@@ -51,7 +51,11 @@ class Draw:
         return self.random.sample(self.labels, count)
 
     def angle(self):
-        i, j, c = self.random.randrange(INPUTS), self.random.randrange(WEIGHTS), self.random.random()
+        i, j, c = (
+            self.random.randrange(INPUTS),
+            self.random.randrange(WEIGHTS),
+            self.random.random(),
+        )
         kinds = [
             lambda x, w: x[i],
             lambda x, w: w[j],
@@ -137,8 +141,12 @@ class Draw:
         axis = draw.choice("XYZ")
         seed, turn = draw.randrange(100), self.angle()
         kinds = [
-            lambda x, w: qml.AngleEmbedding(x[:features], wires=all_wires[:features], rotation=axis),
-            lambda x, w: qml.IQPEmbedding(x[:features], wires=all_wires[:features], n_repeats=layers),
+            lambda x, w: qml.AngleEmbedding(
+                x[:features], wires=all_wires[:features], rotation=axis
+            ),
+            lambda x, w: qml.IQPEmbedding(
+                x[:features], wires=all_wires[:features], n_repeats=layers
+            ),
             lambda x, w: qml.StronglyEntanglingLayers(strong(x, w), wires=all_wires),
             lambda x, w: qml.BasicEntanglerLayers(basic(x, w), wires=all_wires, rotation=qml.RX),
             lambda x, w: qml.RandomLayers(basic(x, w), wires=all_wires, seed=seed),
@@ -151,11 +159,17 @@ class Draw:
             pair = self.subset(2)
             arbitrary, conserving = self.stacked(15), self.stacked(1, n - 1, 2)
             other = self.stacked(1, 2 * n - 1)
-            generator = qml.Hamiltonian([1.4, -1.7], [qml.X(pair[0]) @ qml.Y(pair[1]), qml.Z(pair[0])])
+            generator = qml.Hamiltonian(
+                [1.4, -1.7], [qml.X(pair[0]) @ qml.Y(pair[1]), qml.Z(pair[0])]
+            )
             kinds += [
                 lambda x, w: qml.Permute(all_wires[::-1], wires=all_wires),
-                lambda x, w: qml.SimplifiedTwoDesign(design[0](x, w), design[1](x, w), wires=all_wires),
-                lambda x, w: qml.QAOAEmbedding(x[:features], ring(x, w), wires=all_wires[:features]),
+                lambda x, w: qml.SimplifiedTwoDesign(
+                    design[0](x, w), design[1](x, w), wires=all_wires
+                ),
+                lambda x, w: qml.QAOAEmbedding(
+                    x[:features], ring(x, w), wires=all_wires[:features]
+                ),
                 lambda x, w: qml.ArbitraryUnitary(arbitrary(x, w), wires=pair),
                 lambda x, w: qml.ParticleConservingU1(conserving(x, w), wires=all_wires),
                 lambda x, w: qml.ParticleConservingU2(other(x, w), wires=all_wires),

@@ -99,7 +99,9 @@ def test_permutations(wires, controls, values):
 
 
 @pytest.mark.parametrize("function", ["apply_matrix", "apply_diagonal"])
-@pytest.mark.parametrize(("lead", "batch"), [((5,), ()), ((), (5,)), ((2, 1), (3,)), ((3,), (2, 1))])
+@pytest.mark.parametrize(
+    ("lead", "batch"), [((5,), ()), ((), (5,)), ((2, 1), (3,)), ((3,), (2, 1))]
+)
 @pytest.mark.parametrize("wires", [(1,), (2, 0)])
 def test_leading_dimensions_broadcast(function, lead, batch, wires):
     gate = random_matrix(*lead, size=len(wires))

@@ -3,7 +3,6 @@
 Oracle: default.qubit in float64, values and gradients.
 """
 
-
 import numpy as np
 import pennylane as qml
 import pytest
