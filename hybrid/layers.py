@@ -336,9 +336,9 @@ class Constant(nn.Module):
                 [0., 1.]], grad_fn=<ExpandBackward0>)
     """
 
-    def __init__(self, values: Sequence[float | int]) -> None:
+    def __init__(self, values: Sequence[float]) -> None:
         super().__init__()
-        self.values = nn.Parameter(torch.tensor(list(values)))
+        self.values = nn.Parameter(torch.tensor([float(value) for value in values]))
         self.out_features = len(self.values)
 
     def forward(self, inputs: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch out"]:
@@ -362,12 +362,12 @@ class Readout(nn.Module):
         tensor([0.0000, 0.5000], grad_fn=<ViewBackward0>)
     """
 
-    def __init__(self, in_features: int, bias: Sequence[float | int]) -> None:
+    def __init__(self, in_features: int, bias: Sequence[float]) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, len(bias)
         bound = 0.1 / math.sqrt(max(in_features, 1))
         self.weight = nn.Parameter(torch.empty(len(bias), in_features).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.tensor(list(bias)))
+        self.bias = nn.Parameter(torch.tensor([float(value) for value in bias]))
 
     def forward(self, inputs: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch out"]:
         """Read the features."""

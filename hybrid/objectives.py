@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from causal.draws import divergence, fixed
 from causal.law import is_integer, law_at, log_probability_of, states_of
+from hybrid.bayes.batching import in_dtype_of
 
 __all__ = ["ELBO", "Loss", "Pyro"]
 
@@ -326,12 +327,12 @@ def _pair(law: nn.Module, x: Any, y: Any) -> tuple[Tensor, Tensor]:
             raise TypeError(f"{name} must be a tensor of real numbers, got {kind}")
     states = states_of(law) if hasattr(law, "support") else None
     if states is None:
-        return x.to(dtype), y.to(dtype)
+        return in_dtype_of(law, x), y.to(dtype)
     wrong = ~((y >= 0) & (y < states) & (y == y.round() if y.is_floating_point() else True))
     if bool(wrong.any()):
         kind = "0 or 1" if states == 2 else f"a class number 0 … {states - 1}"
         raise ValueError(f"y must be {kind}, got {y[wrong][0].item():g}")
-    return x.to(dtype), y.long() if is_integer(law) else y.to(dtype)
+    return in_dtype_of(law, x), y.long() if is_integer(law) else y.to(dtype)
 
 
 def _describe(batch: Any) -> str:

@@ -98,7 +98,7 @@ class Prediction:
         each = self._classes("mutual_information")
         return (_entropy(each.mean(0)) - _entropy(each).mean(0)).clamp_min(0)
 
-    def quantile(self, q: float | int) -> Tensor:
+    def quantile(self, q: float) -> Tensor:
         """Smallest value with cumulative probability ``q`` or more, entry by entry.
 
         Args:
@@ -118,7 +118,7 @@ class Prediction:
             return _sample_quantile(self.samples, q)
         return _mixture_quantile(_entries(self.distribution), q)
 
-    def interval(self, level: float | int = 0.9) -> tuple[Tensor, Tensor]:
+    def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
         """Central interval (lower, upper) that holds a share ``level`` of the mixture."""
         if not 0 < level < 1:
             raise ValueError(f"level is a probability between 0 and 1, got {level}")
@@ -241,12 +241,12 @@ def _has_quantiles(distribution: Any) -> bool:
     return True
 
 
-def _sample_quantile(samples: Tensor, q: float | int) -> Tensor:
+def _sample_quantile(samples: Tensor, q: float) -> Tensor:
     flat = samples.flatten(0, 1)
     return flat.kthvalue(min(max(math.ceil(q * len(flat)), 1), len(flat)), dim=0).values
 
 
-def _mixture_quantile(entries: Any, q: float | int) -> Tensor:
+def _mixture_quantile(entries: Any, q: float) -> Tensor:
     """Bisection of the mean of the draws' cdfs between their smallest and largest quantile."""
     each = entries.icdf(torch.tensor(q, dtype=torch.float64))
     low, high = each.amin(0), each.amax(0)

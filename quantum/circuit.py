@@ -1,4 +1,4 @@
-"""A PennyLane quantum function (or QNode) → an immutable `Program` (floor 2).
+"""A PennyLane quantum function (or QNode) → an immutable `Program` (floor 4).
 
 This file and `quantum.translation` are the only ones that know PennyLane. The function is run on
 two different sets of example values; both runs must give the same program.

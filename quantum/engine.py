@@ -1,4 +1,4 @@
-"""The one door between a program and what executes it (floor 3, above measure).
+"""The one door between a program and what executes it (floor 4).
 
 An engine is a function of a program and its parameter values. This one is plain PyTorch: it runs
 wherever PyTorch does and has every derivative that PyTorch has.

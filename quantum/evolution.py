@@ -1,4 +1,4 @@
-"""Apply the operations of a program to a state vector (floor 1).
+"""Apply the operations of a program to a state vector (floor 2).
 
 Two things make this quicker than gate after gate without changing the answer: neighbouring
 permutations (such as a ring of CNOTs) become one, and a run of gates whose parameters are the same

@@ -1,4 +1,4 @@
-r"""One table: the name of a gate → its matrix as a function of batched parameters (floor 0).
+r"""One table: the name of a gate → its matrix as a function of batched parameters (floor 1).
 
 Each entry has one of four forms, so that the cheap cases stay cheap: a full matrix, the diagonal of
 a diagonal gate, the image of each basis state under a permutation, or the two coefficients of

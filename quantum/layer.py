@@ -1,4 +1,4 @@
-"""The circuit as a torch module (floor 4)."""
+"""The circuit as a torch module (floor 5)."""
 
 import importlib
 import math

@@ -1,4 +1,4 @@
-"""The immutable form of a circuit that every engine runs (floor 0).
+"""The immutable form of a circuit that every engine runs (floor 1).
 
 A program is data: what is applied to which wires, what is measured, and where each parameter comes
 from (a *slot*: the number of an entry in the list that `Recording.replay` returns). It holds no

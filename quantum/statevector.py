@@ -1,4 +1,4 @@
-r"""Pure functions on state vectors ``(*batch, 2^n)`` (floor 0).
+r"""Pure functions on state vectors ``(*batch, 2^n)`` (floor 1).
 
 The amplitude of :math:`|b_0 b_1 ... b_{n-1}>` stands at :math:`\sum_w b_w 2^{n-1-w}`. Leading
 dimensions of gates and states broadcast; nothing is written in place, so that autograd and every

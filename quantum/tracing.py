@@ -1,4 +1,4 @@
-"""Record a function of tensors on example values (floor 1).
+"""Record a function of tensors on example values (floor 2).
 
 Two modes watch the function: one below autograd writes down every operator, one above notices when
 the value of a traced tensor is about to leave torch, where a recording would silently go wrong.
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -76,25 +77,22 @@ def record(
         ...
         ValueError: the value of a traced tensor is needed: ...
     """
-    generator = torch.Generator().manual_seed(seed)
-    examples = [
-        0.1 + 0.8 * torch.rand(tuple(s), generator=generator, dtype=torch.float64) for s in shapes
-    ]
-    for example in examples:
-        example.requires_grad_()  # PennyLane treats trainable parameters with more care
-    tape = _Tape(examples)
+    generator = np.random.default_rng(seed)
     with ExitStack() as stack:
+        # Whatever surrounds the call (vmap, no_grad, autocast, a device) has no part in the trace.
+        stack.enter_context(temporarily_clear_interpreter_stack())
+        stack.enter_context(torch.device("cpu"))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.autocast("cpu", enabled=False))
+        examples = [torch.as_tensor(generator.uniform(0.1, 0.9, tuple(s))).double() for s in shapes]
+        for example in examples:
+            example.requires_grad_()  # PennyLane treats trainable parameters with more care
+        tape = _Tape(examples)
         stack.enter_context(_Guard(tape, trusted or refuse))
-        stack.enter_context(tape)
-        outputs = [_tensor(value) for value in function(*examples)]
-    if tape.writes:
-        # Writes into tensors: repeat the tape with every write turned into a new tensor.
-        tape = tape.functional(outputs)
-        outputs = tape.outputs
-    return _finish(tape, outputs, tuple(tuple(s) for s in shapes))
+        with tape:
+            outputs = [_tensor(value) for value in function(*examples)]
+        return _finish(tape, outputs, tuple(tuple(s) for s in shapes))
 
 
 class _Tape(TorchDispatchMode):
@@ -168,7 +166,7 @@ class _Tape(TorchDispatchMode):
 
     def _reference(self, tensor: Tensor) -> Any:
         number = self.numbers.get(id(tensor))
-        return Value(number) if number is not None else tensor.clone()
+        return Value(number) if number is not None else _constant(tensor)
 
     def _widened(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """Constants in the precision of the trace, so that code written for float32 records."""
@@ -225,15 +223,21 @@ class _Guard(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         name = getattr(func, "__name__", "")
-        listed = name in _COPIES and args and isinstance(args[0], list | tuple)
-        if listed and self.tape.descent(args[0]):
-            raise ValueError(
-                f"torch.{name}([...]) of traced tensors copies their values and stops gradients: "
-                "use torch.stack([...])"
-            )
+        if name in _COPIES and args and isinstance(args[0], list | tuple):
+            args = (self.copied(args[0], name), *args[1:])
         if name in _ESCAPES:
             args = mapped(self.shown, args)
         return func(*args, **(kwargs or {}))
+
+    def copied(self, entries: Any, name: str) -> Any:
+        """The entries of a list whose values are copied into a new tensor."""
+        try:
+            return mapped(self.shown, entries)
+        except ValueError:
+            raise ValueError(
+                f"torch.{name}([...]) of traced tensors copies their values and stops gradients: "
+                "use torch.stack([...])"
+            ) from None
 
     def shown(self, tensor: Tensor) -> Tensor:
         """What may be seen of ``tensor``: itself, where it does not descend from an argument."""
@@ -241,7 +245,7 @@ class _Guard(TorchFunctionMode):
             return tensor
         self.tape.paused = True
         try:
-            return self.trusted(tensor)
+            return self.trusted(tensor).detach()
         finally:
             self.tape.paused = False
 
@@ -266,6 +270,17 @@ def refuse(tensor: Tensor) -> Tensor:
     )
 
 
+def _constant(tensor: Tensor) -> Tensor:
+    """A copy of a tensor that the function takes from outside its arguments."""
+    if tensor.requires_grad:
+        raise ValueError(
+            f"the circuit uses a tensor of shape {tuple(tensor.shape)} that requires gradients but "
+            "is not one of its arguments, so it would not be trained: pass it as a weight, or "
+            "detach it"
+        )
+    return tensor.clone()
+
+
 def _tensor(value: Any) -> Tensor:
     """Python numbers and arrays keep their own precision instead of torch's default one."""
     return value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
@@ -275,13 +290,18 @@ def _finish(
     tape: _Tape, outputs: Sequence[Tensor], shapes: tuple[tuple[int, ...], ...]
 ) -> Recording:
     """Sort the outputs into constants, gathers and groups with only the instructions they need."""
+    if tape.writes:
+        # Writes into tensors: repeat the tape with every write turned into a new tensor.
+        tape = tape.functional(outputs)
+        outputs = tape.outputs
     constants, gathers = [], []
     grouped: dict[frozenset[int], list[tuple[int, int]]] = {}
     positions = _positions(tape)
     for slot, output in enumerate(outputs):
         descent = tape.descent(output)
         if not descent:
-            constants.append((slot, widened(output.clone())))
+            known = id(output) in tape.numbers
+            constants.append((slot, widened(output if known else _constant(output)).clone()))
             continue
         number = tape.numbers[id(output)]
         if number in positions:

@@ -1,4 +1,4 @@
-"""PennyLane operators and measurements → entries of a `Program` (floor 2).
+"""PennyLane operators and measurements → entries of a `Program` (floor 3).
 
 What the gate table knows is taken over; controls, adjoints, integer powers and products are
 resolved structurally; everything else is decomposed by PennyLane until it is known, or taken as its
@@ -30,6 +30,7 @@ _KINDS: dict[type, Literal["expval", "var", "probs", "state", "density_matrix"]]
     qml.measurements.DensityMatrixMP: "density_matrix",
     qml.measurements.StateMP: "state",
 }
+_OTHER_SYSTEMS = ("pennylane.ops.qutrit", "pennylane.ops.cv")
 _DEEPEST = 60
 _BY_MATRIX = ("SpecialUnitary",)  # whose decomposition is made for gradients on hardware
 
@@ -76,14 +77,14 @@ class Translator:
         made: list[Operation] = []
         touched: set[Any] = set()
         for operator in operators:
-            if isinstance(operator, StatePrepBase) and touched.isdisjoint(operator.wires):
+            if _prepares(operator) and touched.isdisjoint(operator.wires):
                 made += self.preparation(operator)
             else:
                 made += self.operation(operator)
             touched.update(operator.wires)
         return tuple(made)
 
-    def preparation(self, operator: StatePrepBase) -> list[Operation]:
+    def preparation(self, operator: Any) -> list[Operation]:
         """A state put on fresh wires."""
         places = self.places(operator.wires)
         if isinstance(operator, qml.BasisState):
@@ -102,6 +103,10 @@ class Translator:
             raise UnsupportedOperation(f"{operator.name} decomposes into itself without end")
         if operator.name in _NOTHING:
             return []
+        if type(operator).__module__.startswith(_OTHER_SYSTEMS):
+            raise UnsupportedOperation(
+                f"{operator.name} acts on qutrits or modes of light, not qubits"
+            )
         if operator.batch_size is not None:
             raise ValueError(
                 f"{operator.name} has a batch of {operator.batch_size} parameters: the circuit is "
@@ -200,6 +205,11 @@ class Translator:
                 "has it a decomposition or a matrix"
             )
         matrix = operator.matrix()
+        if qml.math.shape(matrix)[-1] != 2 ** len(operator.wires):
+            raise UnsupportedOperation(
+                f"{operator.name} does not act on qubits: its matrix is "
+                f"{qml.math.shape(matrix)} on {len(operator.wires)} wires"
+            )
         return Operation("QubitUnitary", self.places(operator.wires), (self.slot(matrix),))
 
     def measurement(self, process: MeasurementProcess) -> Measurement:
@@ -252,6 +262,11 @@ class Translator:
             matrix = self.slot(operator.sparse_matrix())
             return [Operation("QubitUnitary", self.places(operator.wires), (matrix,))]
         return list(reversed(self.operation(operator)))
+
+
+def _prepares(operator: Operator) -> bool:
+    other = type(operator).__module__.startswith(_OTHER_SYSTEMS)
+    return isinstance(operator, StatePrepBase) and not other
 
 
 def _exponential(matrix: Any) -> Any:

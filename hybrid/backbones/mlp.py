@@ -41,7 +41,7 @@ class MLP(nn.Sequential):
         out_features: int,
         activation: Callable[..., Any] = nn.GELU,
         *,
-        dropout: float | int = 0.0,
+        dropout: float = 0.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:

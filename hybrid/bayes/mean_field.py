@@ -39,8 +39,8 @@ class MeanField:
         MeanField(prior_scale=0.5, scale=0.02, prior='zero')
     """
 
-    prior_scale: float | int = 1.0
-    scale: float | int = 0.02
+    prior_scale: float = 1.0
+    scale: float = 0.02
     prior: Literal["zero", "initial"] = "zero"
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class MeanField:
             raise ValueError(f"prior is 'zero' or 'initial', got {self.prior!r}")
 
     def spread(
-        self, means: Mapping[str, nn.Parameter], prior_scales: Mapping[str, float | int]
+        self, means: Mapping[str, nn.Parameter], prior_scales: Mapping[str, float]
     ) -> nn.Module:
         """Make the scales of these means."""
         scales = [prior_scales.get(name, self.prior_scale) for name in means]
@@ -64,7 +64,7 @@ class _Scales(nn.Module):
     prior_mean: Tensor | None
 
     def __init__(
-        self, means: Mapping[str, nn.Parameter], scales: Sequence[float | int], family: MeanField
+        self, means: Mapping[str, nn.Parameter], scales: Sequence[float], family: MeanField
     ) -> None:
         super().__init__()
         raw = family.scale + math.log(-math.expm1(-family.scale))  # inverse of softplus

@@ -52,7 +52,7 @@ class Family(Protocol):
     """
 
     def spread(
-        self, means: Mapping[str, nn.Parameter], prior_scales: Mapping[str, float | int]
+        self, means: Mapping[str, nn.Parameter], prior_scales: Mapping[str, float]
     ) -> nn.Module:
         """Make the `Spread` of these means; layers may have stated the prior scale of some."""
         ...

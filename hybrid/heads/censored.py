@@ -61,10 +61,10 @@ class Censored(TorchDistribution):
 
     def __init__(
         self,
-        loc: Tensor | float | int,
-        scale: Tensor | float | int,
-        lower: Tensor | float | int = -math.inf,
-        upper: Tensor | float | int = math.inf,
+        loc: Tensor | float,
+        scale: Tensor | float,
+        lower: Tensor | float = -math.inf,
+        upper: Tensor | float = math.inf,
         validate_args: bool | None = None,
     ) -> None:
         middle, spread = broadcast_all(loc, scale)

@@ -90,7 +90,7 @@ class Head(nn.Module, abc.ABC):
             return self.link(batched(self.body, {}, context))
 
 
-def attach(body: nn.Module | None, features: int | None, bias: Sequence[float | int]) -> nn.Module:
+def attach(body: nn.Module | None, features: int | None, bias: Sequence[float]) -> nn.Module:
     """Put a readout behind ``body``: a linear map to ``len(bias)`` numbers that are near ``bias``.
 
     Args:

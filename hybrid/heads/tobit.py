@@ -70,8 +70,8 @@ class Tobit(Head):
         body: nn.Module | None,
         *,
         features: int | None = None,
-        lower: float | int | Column | None = 0.0,
-        upper: float | int | Column | None = None,
+        lower: float | Column | None = 0.0,
+        upper: float | Column | None = None,
     ) -> None:
         limits = _limit("lower", lower, -math.inf), _limit("upper", upper, math.inf)
         low = -math.inf if isinstance(limits[0], Column) else limits[0]
@@ -137,7 +137,7 @@ class Tobit(Head):
         return next((part for part in self.modules() if isinstance(part, Aside)), None)
 
 
-def _limit(name: str, limit: float | int | Column | None, absent: float) -> float | Column:
+def _limit(name: str, limit: float | Column | None, absent: float) -> float | Column:
     if isinstance(limit, Column):
         return limit
     try:

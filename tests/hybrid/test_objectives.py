@@ -13,6 +13,7 @@ from pyro.nn import PyroModule, PyroSample
 from torch import nn
 
 from causal.draws import held, hold
+from hybrid.heads.normal import Normal
 from hybrid.objectives import ELBO, Loss, Pyro
 
 Y = torch.tensor([0.3, -0.2, 1.1, 0.7], dtype=torch.float64)
@@ -412,3 +413,11 @@ def test_what_is_no_pyro_pair_is_refused():
         Pyro(model, None, Y)
     with pytest.raises(TypeError, match=r"JitTrace_ELBO compiles .* use Trace_ELBO"):
         Pyro(model, lambda y: None, Y, JitTrace_ELBO())
+
+
+def test_whole_numbers_reach_an_embedding():
+    body = nn.Sequential(nn.Embedding(5, 3), nn.Flatten(-2))
+    law = Normal(body, features=3)
+    x = torch.tensor([[0], [1], [4], [2]])
+    loss = ELBO(law, data_size=4)((x, torch.zeros(4)))
+    assert loss.total.isfinite()

@@ -126,6 +126,11 @@ def qutrit(x):
     return qml.expval(qml.GellMann(0, 3))
 
 
+def qutrits(x):
+    qml.QutritBasisState([1, 2], wires=[0, 1])
+    return qml.expval(qml.Z(0))
+
+
 def optical(x):
     qml.Displacement(x[0], 0.0, wires=0)
     return qml.expval(qml.X(0))
@@ -138,6 +143,7 @@ def optical(x):
         (midway, "MidMeasure"),
         (mixed_start, "QubitDensityMatrix"),
         (qutrit, "TRX"),
+        (qutrits, "QutritBasisState"),
         (optical, "Displacement"),
         (lambda x: (qml.RX(x[0], 0), qml.sample())[-1], "SampleMP"),
         (lambda x: (qml.RX(x[0], 0), qml.counts())[-1], "CountsMP"),
@@ -225,6 +231,18 @@ def test_random_structure_is_refused():
         return qml.expval(qml.Z(0))
 
     with pytest.raises(ValueError, match="not the same for different values"):
+        CircuitLayer(circuit, {}, in_features=1)
+
+
+@pytest.mark.parametrize("turn", [lambda p: p, lambda p: 2 * p])
+def test_trainable_tensors_of_a_closure_are_refused(turn):
+    angle = torch.nn.Parameter(torch.tensor(0.3))
+
+    def circuit(x):
+        qml.RX(turn(angle), wires=0)
+        return qml.expval(qml.Z(0))
+
+    with pytest.raises(ValueError, match="pass it as a weight"):
         CircuitLayer(circuit, {}, in_features=1)
 
 

@@ -48,7 +48,7 @@ def unitary(x, w, size):
 
 
 def hermitian(x, w, size):
-    v = torch.outer(vector(x, w, size), 1j * vector(w, x, size) + 1)
+    v = torch.outer(vector(x, w, size), 1j * w[:size] + 1)
     return v + v.conj().T
 
 
@@ -150,6 +150,7 @@ CASES = {
     "TrotterProduct": (3, lambda x, w: qml.TrotterProduct(HAMILTONIAN, time=x[0], n=2, order=2)),
     "TrotterProduct coefficients": (3, lambda x, w: qml.TrotterProduct(qml.dot([x[0], w[0]], [qml.X(0), qml.Z(0) @ qml.Y(1)]), time=0.7, n=2)),
     "ApproxTimeEvolution": (3, lambda x, w: qml.ApproxTimeEvolution(HAMILTONIAN, x[0], 2)),
+    "ApproxTimeEvolution coefficients": (3, lambda x, w: qml.ApproxTimeEvolution(qml.Hamiltonian([w[0], x[1]], [qml.X(0), qml.Z(0) @ qml.Y(1)]), x[0], 2)),
     "CommutingEvolution": (2, lambda x, w: qml.CommutingEvolution(qml.Hamiltonian([1.0, 1.0], [qml.X(0) @ qml.Y(1), qml.Y(0) @ qml.X(1)]), x[0], (2,))),
     "QDrift": (3, lambda x, w: qml.QDrift(HAMILTONIAN, time=0.4, n=3, seed=10)),
     "TrotterizedQfunc": (2, lambda x, w: qml.trotterize(lambda t, a, wires: (qml.RX(t * a, wires[0]), qml.RZ(t, wires[1])), n=2, order=2)(x[0], w[0], wires=[0, 1])),
@@ -198,6 +199,40 @@ for name, (number, count) in TURNS.items():
     CASES[name] = (0, angle_gate(name, number, count))
 
 
+FIXED_HERMITIAN = np.array([[0.3, 0.5 - 0.2j], [0.5 + 0.2j, -0.7]])
+OBSERVABLES = {
+    "Identity": lambda x, w: qml.Identity(1),
+    "scaled Identity": lambda x, w: 2.5 * qml.Identity(1),
+    "word": lambda x, w: qml.X(0) @ qml.Y(2) @ qml.Z(1),
+    "word with repetition": lambda x, w: qml.X(0) @ qml.Y(1) @ qml.X(0),
+    "sum": lambda x, w: qml.X(0) + 0.4 * qml.Y(1) @ qml.Z(0) - qml.Z(2),
+    "trainable sum": lambda x, w: qml.dot([x[0], w[0], w[1]], [qml.X(0), qml.Y(1), qml.Z(0)]),
+    "Hamiltonian": lambda x, w: HAMILTONIAN,
+    "trainable Hamiltonian": lambda x, w: qml.Hamiltonian([x[0], w[1]], [qml.X(0), qml.Z(1)]),
+    "Hadamard": lambda x, w: qml.Hadamard(2),
+    "Hadamard product": lambda x, w: qml.Hadamard(0) @ qml.Y(1),
+    "Hermitian": lambda x, w: qml.Hermitian(hermitian(x, w, 4), wires=[2, 0]),
+    "Hermitian product": lambda x, w: qml.Hermitian(FIXED_HERMITIAN, wires=1) @ qml.X(2),
+    "Hermitian sum": lambda x, w: w[3] * qml.Hermitian(FIXED_HERMITIAN, wires=1) + qml.X(2),
+    "fixed Hermitian": lambda x, w: qml.Hermitian(FIXED_HERMITIAN, wires=1),
+    "basis Projector": lambda x, w: qml.Projector([1, 0], wires=[2, 1]),
+    "state Projector": lambda x, w: qml.Projector(np.array([0.6, 0.8j]), wires=[1]),
+    "Projector product": lambda x, w: qml.Projector([1], wires=[2]) @ qml.Z(0),
+    "nested": lambda x, w: qml.s_prod(0.5, qml.sum(qml.X(0), qml.prod(qml.Hadamard(1), qml.Z(2)))),
+}
+SPREADS = ("word", "sum", "Hadamard", "fixed Hermitian", "basis Projector", "Hadamard product")
+READINGS = {
+    **{name: lambda x, w, o=o: qml.expval(o(x, w)) for name, o in OBSERVABLES.items()},
+    **{f"var {n}": lambda x, w, n=n: qml.var(OBSERVABLES[n](x, w)) for n in SPREADS},
+    "probs": lambda x, w: qml.probs(),
+    "probs of wires": lambda x, w: qml.probs(wires=[2, 0]),
+    "probs of a word": lambda x, w: qml.probs(op=qml.X(1) @ qml.Y(0)),
+    "probs of Hadamard": lambda x, w: qml.probs(op=qml.Hadamard(2)),
+    "state": lambda x, w: qml.state(),
+    "density_matrix": lambda x, w: qml.density_matrix(wires=[2, 0]),
+}
+
+
 def closing(x, w):
     """Makes phases visible and every argument matter."""
     for k in range(3):
@@ -212,7 +247,8 @@ def outcome(function, arguments):
     value = torch.cat([v.reshape(-1) for v in value]) if isinstance(value, list | tuple) else value
     value = value.reshape(-1)
     weights = torch.cos(torch.arange(len(value), dtype=torch.float64) + 1)
-    total = (value * weights.to(value.dtype)).sum()
+    real = torch.view_as_real(value).sum(-1) if value.is_complex() else value
+    total = (real * weights.to(real.dtype)).sum()
     gradients = (
         torch.autograd.grad(total, arguments, allow_unused=True)
         if total.requires_grad
@@ -223,6 +259,7 @@ def outcome(function, arguments):
     ]
 
 
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True:UserWarning")
 @pytest.mark.filterwarnings("ignore:To copy construct from a tensor:UserWarning")  # BlockEncode
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_agrees_with_default_qubit(name):
@@ -233,6 +270,53 @@ def test_agrees_with_default_qubit(name):
         operation(x, w)
         return closing(x, w)
 
+    check(circuit)
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_measurements_agree_with_default_qubit(name):
+    def circuit(x, w):
+        qml.AngleEmbedding(x[:3], wires=range(3))
+        spread(3)
+        qml.Rot(w[0], w[1], w[2], wires=1)
+        return READINGS[name](x, w)
+
+    check(circuit)
+
+
+def test_trainable_matrices_in_products_and_variances_have_true_gradients():
+    """Finite differences: default.qubit drops this part of the gradient."""
+
+    def circuit(x, w):
+        qml.AngleEmbedding(x[:3], wires=range(3))
+        spread(3)
+        matrix = qml.Hermitian(hermitian(x, w, 2), wires=1)
+        return qml.expval(matrix @ qml.X(2)), qml.var(matrix), qml.expval(w[2] * matrix + qml.Z(0))
+
+    layer = CircuitLayer(circuit, {"w": 6}, in_features=4)
+    generator = torch.Generator().manual_seed(0)
+    x, w = (torch.rand(k, generator=generator, dtype=torch.float64) for k in (4, 6))
+
+    def call(x, w):
+        return torch.func.functional_call(layer, {"w": w}, (x,))
+
+    assert torch.autograd.gradcheck(call, (x.requires_grad_(), w.requires_grad_()))
+
+
+def test_a_sparse_hamiltonian_is_its_terms():
+    sparse = qml.SparseHamiltonian(HAMILTONIAN.sparse_matrix(), wires=range(3))
+
+    def reading(observable):
+        def circuit(x):
+            qml.AngleEmbedding(x, wires=range(3))
+            return qml.expval(observable)
+
+        return CircuitLayer(circuit, {}, in_features=3)(torch.tensor([0.1, 0.5, 0.9]))
+
+    torch.testing.assert_close(reading(sparse), reading(HAMILTONIAN))
+
+
+def check(circuit):
     generator = torch.Generator().manual_seed(1)
     x = torch.rand(4, generator=generator, dtype=torch.float64) + 0.1
     w = torch.rand(12, generator=generator, dtype=torch.float64) + 0.1

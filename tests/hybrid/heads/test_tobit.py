@@ -122,4 +122,4 @@ def test_limits_of_another_kind_are_named():
         Column(1.5)
     with pytest.raises(ValueError, match="below"):
         Tobit(nn.Linear(2, 4), lower=float("inf"), upper=Column(0))
-    assert Tobit(nn.Linear(2, 4), lower=1).lower == 1.0
+    assert Tobit(nn.Linear(2, 4), lower=1.0).lower == 1.0
