@@ -81,7 +81,8 @@ def record(
     with ExitStack() as stack:
         # Whatever surrounds the call (vmap, no_grad, autocast, a device) has no part in the trace.
         stack.enter_context(temporarily_clear_interpreter_stack())
-        stack.enter_context(torch.device("cpu"))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.autocast("cpu", enabled=False))

@@ -412,6 +412,11 @@ class TestLife:
         assert torch.get_default_dtype() == default
         assert torch.is_grad_enabled()
 
+    def test_a_default_device_has_no_part_in_the_trace(self):
+        with torch.device("meta"):
+            layer = CircuitLayer(circuit, SHAPES, in_features=3, device="cpu")
+        assert torch.isfinite(layer(torch.zeros(2, 3))).all()
+
     def test_threads(self):
         layer, x = CircuitLayer(circuit, SHAPES), rows(64, 3, dtype=torch.float32)
         answers = []
