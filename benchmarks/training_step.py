@@ -94,16 +94,22 @@ def posterior_rows(rounds: int) -> list[str]:
     return rows
 
 
+def entangling(wires: int) -> Callable[[Tensor, Tensor], list[object]]:
+    """Angle embedding, entangling layers, ⟨Z⟩ on all wires."""
+
+    def circuit(inputs: Tensor, weights: Tensor) -> list[object]:
+        qml.AngleEmbedding(inputs, wires=range(wires), rotation="Y")
+        qml.StronglyEntanglingLayers(weights, wires=range(wires))
+        return [qml.expval(qml.Z(wire)) for wire in range(wires)]
+
+    return circuit
+
+
 def circuit_rows(rounds: int) -> list[str]:
     """A circuit layer beside PennyLane's own torch layer on default.qubit with backprop."""
     rows = []
     for wires, layers, batch in ((4, 2, 32), (6, 3, 256), (8, 4, 256)):
-
-        def circuit(inputs: Tensor, weights: Tensor, wires: int = wires) -> list[object]:
-            qml.AngleEmbedding(inputs, wires=range(wires), rotation="Y")
-            qml.StronglyEntanglingLayers(weights, wires=range(wires))
-            return [qml.expval(qml.Z(wire)) for wire in range(wires)]
-
+        circuit = entangling(wires)
         shapes = {"weights": (layers, wires, 3)}
         ours = quantum.CircuitLayer(circuit, shapes, in_features=wires)
         device = qml.device("default.qubit", wires=wires)
