@@ -36,7 +36,7 @@ class Draw:
         self.wires = 1 + seed % 8
         labels = [list(range(self.wires)), [f"q{k}" for k in range(self.wires)]]
         self.labels = labels[self.random.random() < 0.2]
-        depth = self.random.randint(4, 10 if self.wires < 6 else 7)
+        depth = self.random.randint(3, 8 if self.wires < 6 else 6)
         kinds = [self.gate, self.gate, self.template, self.matrix, self.wrapped]
         self.steps = [self.preparation()] + [self.random.choice(kinds)() for _ in range(depth)]
         self.read = self.measurements()
