@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from quantum.circuit import capture, quantum_function, weight_names
 from quantum.engine import run
+from quantum.plan import plan
 from quantum.program import Program
+from quantum.simulators import StateVector
 
 __all__ = ["CircuitLayer"]
 
@@ -139,8 +141,10 @@ class CircuitLayer(nn.Module):
         lead = _broadcast([a.shape[: a.dim() - len(s)] for a, s in self._cored(arguments)], self)
         dtype, working = _dtypes(inputs, weights)
         with torch.autocast(inputs.device.type, enabled=False):
-            slots = program.recording.replay([a.to(working) for a in arguments])
-            answers = run(program, slots, working.to_complex(), inputs.device)
+            chosen = plan(program, StateVector(), "auto")
+            answers = run(
+                chosen, [a.to(working) for a in arguments], working.to_complex(), inputs.device
+            )
         events = 2 if program.measurements[0].kind == "density_matrix" else 1
         answers = [a.expand(*lead, *a.shape[a.dim() - events :]) for a in answers]
         answer = answers[0] if len(answers) == 1 else torch.cat(answers, -1)
