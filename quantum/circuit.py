@@ -7,7 +7,7 @@ two different sets of example values; both runs must give the same program.
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pennylane as qml
 import torch
@@ -15,26 +15,51 @@ from pennylane.measurements import MeasurementProcess
 from pennylane.operation import Operator
 from torch import Tensor
 
+from quantum.deferral import deferred
 from quantum.program import Program
-from quantum.recording import same
+from quantum.recording import Recording, same
 from quantum.tracing import record, refuse
 from quantum.translation import Translator
 
-__all__ = ["capture", "quantum_function", "weight_names"]
+__all__ = ["Source", "capture", "quantum_function", "traced", "weight_names", "wire_order"]
+
+_ALONE = (
+    qml.measurements.StateMP,  # DensityMatrixMP is one
+    qml.measurements.SampleMP,
+    qml.measurements.CountsMP,
+)
 
 
-def quantum_function(circuit: Any) -> tuple[Callable[..., Any], tuple[Any, ...] | None]:
-    """The plain function inside ``circuit`` and the wires of its device, where it names them.
+class Source(NamedTuple):
+    """What a quantum function or QNode says.
+
+    Args:
+        function: The plain quantum function.
+        wires: The wires of the QNode's device, where it names them.
+        shots: The shots of the QNode.
+
+    Example:
+        >>> Source(print, (0, 1), None).wires
+        (0, 1)
+    """
+
+    function: Callable[..., Any]
+    wires: tuple[Any, ...] | None = None
+    shots: int | None = None
+
+
+def quantum_function(circuit: Any) -> Source:
+    """The plain function inside ``circuit``, the wires of its device and its shots.
 
     Args:
         circuit: A quantum function or a QNode.
 
     Raises:
         TypeError: It is neither.
-        ValueError: It is a QNode with shots or transforms.
+        ValueError: It is a QNode with several numbers of shots, or with transforms.
 
     Example:
-        >>> quantum_function(lambda inputs: qml.probs())[1] is None
+        >>> quantum_function(lambda inputs: qml.probs()).wires is None
         True
     """
     if not isinstance(circuit, qml.QNode):
@@ -42,11 +67,11 @@ def quantum_function(circuit: Any) -> tuple[Callable[..., Any], tuple[Any, ...] 
             raise TypeError(
                 f"circuit must be a quantum function or a QNode, got {type(circuit).__name__}"
             )
-        return circuit, None
-    if circuit.shots.total_shots is not None:
+        return Source(circuit)
+    if circuit.shots.has_partitioned_shots:
         raise ValueError(
-            f"the QNode asks for shots={circuit.shots.total_shots}, but CircuitLayer computes "
-            "exact expectations: leave shots out"
+            f"the QNode asks for several numbers of shots {list(circuit.shots)}: give one number, "
+            "as in shots=1000"
         )
     if len(circuit.compile_pipeline):
         names = [str(t.tape_transform.__name__) for t in circuit.compile_pipeline]
@@ -55,7 +80,8 @@ def quantum_function(circuit: Any) -> tuple[Callable[..., Any], tuple[Any, ...] 
             "to the quantum function instead, or remove them"
         )
     wires = circuit.device.wires
-    return circuit.func, None if wires is None else tuple(wires)
+    named = None if wires is None else tuple(wires)
+    return Source(circuit.func, named, circuit.shots.total_shots)
 
 
 def weight_names(function: Callable[..., Any]) -> tuple[tuple[str, ...], frozenset[str], bool]:
@@ -87,13 +113,19 @@ def capture(
     function: Callable[..., Any],
     shapes: Mapping[str, Sequence[int]],
     wires: Sequence[Any] | None = None,
+    *,
+    channels: bool = False,
 ) -> Program:
     """Trace ``function`` on example values of these shapes.
+
+    Measurements in mid-circuit are deferred: each that is used again gets a wire of its own, after
+    the others.
 
     Args:
         function: Called with the first tensor by position and the others by name.
         shapes: Name → shape without leading dimensions; the inputs come first.
         wires: The wires in order, None: as PennyLane's default.qubit orders them.
+        channels: Whether what will run the program can simulate noise.
 
     Raises:
         ValueError: Nothing measurable is returned, or the structure depends on values.
@@ -106,7 +138,7 @@ def capture(
         >>> capture(circuit, {"x": (1,)}).operations
         (Operation(gate='RX', wires=(0,), slots=(0,), ...),)
     """
-    first, second = (_once(function, shapes, wires, seed) for seed in (0, 1))
+    first, second = (_once(function, shapes, wires, channels, seed) for seed in (0, 1))
     alike = first.wires == second.wires and first.operations == second.operations
     alike = alike and first.measurements == second.measurements
     if not (alike and same(first.recording, second.recording)):
@@ -122,26 +154,62 @@ def _once(
     function: Callable[..., Any],
     shapes: Mapping[str, Sequence[int]],
     wires: Sequence[Any] | None,
+    channels: bool,
     seed: int,
 ) -> Program:
     found: dict[str, Any] = {}
 
-    def parameters(*arguments: Tensor) -> list[Any]:
+    def read(operations: Sequence[Operator], measured: Sequence[MeasurementProcess]) -> list[Any]:
+        labels = list(wires) if wires is not None else wire_order(operations, measured)
+        named = set(qml.tape.QuantumScript(operations, measured).wires)
+        tape = deferred(operations, measured)
+        labels += [wire for wire in tape.wires if wire not in labels and wire not in named]
+        numbers = {label: number for number, label in enumerate(labels)}
+        translator = Translator(numbers, channels)
+        found["operations"] = translator.circuit(tape.operations)
+        found["measurements"] = tuple(translator.measurement(m) for m in tape.measurements)
+        found["wires"] = len(labels)
+        return translator.values
+
+    return Program(recording=traced(function, shapes, read, seed), **found)
+
+
+def traced(
+    function: Callable[..., Any],
+    shapes: Mapping[str, Sequence[int]],
+    read: Callable[[Sequence[Operator], Sequence[MeasurementProcess]], Sequence[Any]],
+    seed: int = 0,
+) -> Recording:
+    """Run ``function`` on example values and record how they become what ``read`` returns.
+
+    Args:
+        function: Called with the first tensor by position and the others by name.
+        shapes: Name → shape without leading dimensions; the inputs come first.
+        read: Gets the operations and the returned measurements; returns tensors and numbers.
+        seed: Chooses the example values.
+
+    Raises:
+        ValueError: Nothing measurable is returned, or a value is looked at.
+
+    Example:
+        >>> def circuit(x):
+        ...     qml.RX(2 * x[0], wires=0)
+        ...     return qml.expval(qml.Z(0))
+        >>> angles = traced(circuit, {"x": (1,)}, lambda operations, _: operations[0].data)
+        >>> angles.replay([torch.tensor([1.5])])
+        [tensor(3., dtype=torch.float64)]
+    """
+
+    def parameters(*arguments: Tensor) -> Sequence[Any]:
         inputs, *weights = arguments
         with qml.queuing.AnnotatedQueue() as queue:
             answer = function(inputs, **dict(zip(list(shapes)[1:], weights, strict=True)))
         with qml.QueuingManager.stop_recording():
             tape = qml.tape.QuantumScript.from_queue(queue)
-            measured = _measurements(function, answer)
-            labels = list(wires) if wires is not None else _wire_order(tape.operations, measured)
-            translator = Translator({label: number for number, label in enumerate(labels)})
-            found["operations"] = translator.circuit(tape.operations)
-            found["measurements"] = tuple(translator.measurement(m) for m in measured)
-            found["wires"] = len(labels)
-        return translator.values
+            return read(tape.operations, _measurements(function, answer))
 
     try:
-        recording = record(parameters, list(shapes.values()), seed=seed, trusted=_trusted)
+        return record(parameters, list(shapes.values()), seed=seed, trusted=_trusted)
     except Exception as error:
         sizes = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
         error.add_note(
@@ -149,7 +217,6 @@ def _once(
             f"[0.1, 0.9): {sizes}"
         )
         raise
-    return Program(recording=recording, **found)
 
 
 def _name(function: Callable[..., Any]) -> str:
@@ -172,19 +239,22 @@ def _measurements(function: Callable[..., Any], answer: Any) -> list[Measurement
             f"the circuit {_name(function)} returns nothing measurable ({got}): return "
             "measurements, as in return qml.expval(qml.Z(0)), or a list of them"
         )
-    alone = [m for m in measured if isinstance(m, qml.measurements.StateMP)]
+    alone = [m for m in measured if isinstance(m, _ALONE)]
     if alone and len(measured) > 1:
         raise ValueError(
             f"the circuit {_name(function)} returns {type(alone[0]).__name__} beside other "
-            "measurements: a state or density matrix is complex and must be returned alone"
+            "measurements: states, density matrices, samples and counts must be returned alone"
         )
     return measured
 
 
-def _wire_order(
-    operations: Sequence[Operator], measured: Sequence[MeasurementProcess]
-) -> list[Any]:
-    """Wire labels in the order of default.qubit: 0, 1, 2, ... if they are, else as they appear."""
+def wire_order(operations: Sequence[Operator], measured: Sequence[MeasurementProcess]) -> list[Any]:
+    """Wire labels in the order of default.qubit: 0, 1, 2, ... if they are, else as they appear.
+
+    Example:
+        >>> wire_order([qml.CNOT([1, 0])], [qml.probs(wires=2)])
+        [0, 1, 2]
+    """
     acted = list(dict.fromkeys(w for op in operations for w in op.wires))
     read = [w for w in dict.fromkeys(w for m in measured for w in m.wires) if w not in acted]
     if set(acted) == set(range(len(acted))):

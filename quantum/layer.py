@@ -1,6 +1,5 @@
-"""The circuit as a torch module (floor 5)."""
+"""The circuit as a torch module (floor 8)."""
 
-import importlib
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -9,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quantum.circuit import capture, quantum_function, weight_names
+from quantum import foreign
+from quantum.circuit import capture, quantum_function
 from quantum.engine import run
-from quantum.plan import plan
-from quantum.program import Program
-from quantum.simulators import StateVector
+from quantum.plan import Gradient, Plan, plan
+from quantum.resources import require_memory
+from quantum.signature import Reference, checked_shapes
+from quantum.simulators import DensityMatrix, Device, Simulator, StateVector
 
 __all__ = ["CircuitLayer"]
 
@@ -24,7 +25,7 @@ Initializer = Callable[[Tensor], Any]
 
 
 class CircuitLayer(nn.Module):
-    r"""A quantum circuit, simulated exactly, as a layer ``(*batch, in) → (*batch, out)``.
+    r"""A quantum circuit as a layer ``(*batch, in) → (*batch, out)``.
 
     The function is traced once: its Python code runs on example values, and each call then only
     computes gate parameters and amplitudes. So its structure must be a pure function of shapes;
@@ -33,8 +34,8 @@ class CircuitLayer(nn.Module):
     Leading dimensions of inputs and weights broadcast. Weights with leading dimensions come in
     through `torch.func.functional_call`. Several measurements are concatenated on the last axis in
     the order returned; ``state`` ``(*batch, 2^n)`` and ``density_matrix`` ``(*batch, d, d)`` are
-    complex and stand alone. Wires are ordered as by PennyLane's default.qubit, or by the QNode's
-    device where it names wires.
+    complex and stand alone (of a `DensityMatrix`, ``state`` is ``(*batch, 2^n, 2^n)``). Wires are
+    ordered as by PennyLane's default.qubit, or by the QNode's device where it names wires.
 
     Precision is that of the promoted inputs and weights: float32 is computed in complex64, float64
     in complex128, half and bfloat16 inputs in complex64 and returned as they came. Autocast is off
@@ -45,6 +46,10 @@ class CircuitLayer(nn.Module):
             whose last axis has ``in_features`` entries; the others are weights.
         weight_shapes: Name → shape of each weight.
         in_features: The number of inputs; None reads it from the first call.
+        simulator: A `StateVector`, `DensityMatrix` or `Device`; None: a `StateVector`.
+        shots: The number of shots from which each measurement is estimated; None computes them
+            exactly (or is the QNode's own number).
+        gradient: "auto", or one of "adjoint", "backprop", "parameter-shift" and "spsa".
         init: None draws weights uniformly from :math:`[0, 2\pi)`; a function of a tensor fills each
             in place; a mapping gives a function or a value for each name.
         device: Where the weights are made.
@@ -52,6 +57,9 @@ class CircuitLayer(nn.Module):
 
     Attributes:
         in_features: The size of the last axis of the inputs, None before it is known.
+        simulator: What simulates the circuit.
+        shots: The number of shots, None: exact.
+        gradient: How it is differentiated, as asked for.
         out_features: The size of the last axis of the answer, None before it is known.
         engine: What runs the circuit.
         broadcasts_parameters: Weights may have leading dimensions: True.
@@ -60,7 +68,8 @@ class CircuitLayer(nn.Module):
     Raises:
         ValueError: Weights do not fit the function's signature, nothing measurable is returned, or
             the structure depends on values.
-        UnsupportedOperation: The circuit contains noise, shots or mid-circuit measurements.
+        UnsupportedOperation: The circuit contains what the simulator cannot hold, such as noise in
+            a state vector; the message names one that can.
 
     Example:
         >>> import pennylane as qml
@@ -85,15 +94,23 @@ class CircuitLayer(nn.Module):
         weight_shapes: Mapping[str, int | Sequence[int]],
         *,
         in_features: int | None = None,
+        simulator: Simulator | None = None,
+        shots: int | None = None,
+        gradient: Gradient = "auto",
         init: Initializer | Mapping[str, Initializer | Tensor] | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        function, self._wires = quantum_function(circuit)
-        self._function = _Function(function)
-        self._shapes = _checked_shapes(function, weight_shapes)
-        self._program: Program | None = None
+        source = quantum_function(circuit)
+        self._wires = source.wires
+        self._function = Reference(source.function)
+        self._shapes = checked_shapes(source.function, weight_shapes)
+        self._plan: Plan | None = None
+        self._script: foreign.Script | None = None
+        self.simulator = _checked_simulator(simulator)
+        self.shots = _checked_shots(source.shots if shots is None else shots)
+        self.gradient = gradient
         self.in_features = in_features
         self.prior_scales = dict.fromkeys(self._shapes, math.pi)
         if dtype is not None and dtype not in _FLOATS:
@@ -114,8 +131,13 @@ class CircuitLayer(nn.Module):
 
     @property
     def out_features(self) -> int | None:
-        """The size of the last axis of the answer; None before the number of inputs is known."""
-        return None if self._program is None else self._program.out_features
+        """The size of the last axis of the answer; None before it is known, and for counts."""
+        if self._plan is None:
+            return None
+        first = self._plan.program.measurements[0]
+        if first.draws and (first.terms or first.kind == "counts"):
+            return None if first.kind == "counts" else self.shots
+        return self._plan.program.out_features
 
     def retrace(self) -> None:
         """Trace the function again, with what its closure and globals hold now.
@@ -126,26 +148,36 @@ class CircuitLayer(nn.Module):
         """
         if self.in_features is None:
             raise ValueError("in_features is not known yet: give it, or call the layer once first")
-        self._program = self._traced(self.in_features)
+        self._plan = self._traced(self.in_features)
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, *, generator: torch.Generator | None = None) -> Any:
         """The measurements for each row of ``inputs``, ``(*batch, in) → (*batch, out)``.
+
+        Samples are integers ``(*batch, shots, wires)``, or eigenvalues ``(*batch, shots)`` of an
+        observable; counts are dictionaries in nested lists along ``batch``.
+
+        Args:
+            inputs: ``(*batch, in)``.
+            generator: Where the random numbers of shots come from; None: torch's global generator.
 
         Raises:
             TypeError: Inputs or weights are not of a floating point type.
             ValueError: Inputs or weights have the wrong shape.
         """
-        program = self._checked_program(inputs)
+        chosen = self._checked_plan(inputs)
         weights = [self._checked_weight(name) for name in self._shapes]
         arguments = [inputs, *weights]
         lead = _broadcast([a.shape[: a.dim() - len(s)] for a, s in self._cored(arguments)], self)
-        dtype, working = _dtypes(inputs, weights)
+        dtype, working = _dtypes(inputs, weights, self.simulator)
+        self._check_sampling(generator)
         with torch.autocast(inputs.device.type, enabled=False):
-            chosen = plan(program, StateVector(), "auto")
-            answers = run(
-                chosen, [a.to(working) for a in arguments], working.to_complex(), inputs.device
-            )
-        events = 2 if program.measurements[0].kind == "density_matrix" else 1
+            arguments = [a.to(working) for a in arguments]
+            answers = self._answers(chosen, arguments, lead, working, generator)
+        measurement = chosen.program.measurements[0]
+        if measurement.draws:
+            return answers[0]
+        mixed = isinstance(self.simulator, DensityMatrix) and measurement.kind == "state"
+        events = 2 if mixed or measurement.kind == "density_matrix" else 1
         answers = [a.expand(*lead, *a.shape[a.dim() - events :]) for a in answers]
         answer = answers[0] if len(answers) == 1 else torch.cat(answers, -1)
         return answer if answer.is_complex() else answer.to(dtype)
@@ -153,17 +185,69 @@ class CircuitLayer(nn.Module):
     def extra_repr(self) -> str:
         """What ``print(layer)`` shows between the brackets."""
         weights = ", ".join(f"{name}: {shape}" for name, shape in self._shapes.items())
-        wires = None if self._program is None else self._program.wires
+        wires = None if self._plan is None else self._plan.program.wires
+        drawn = "" if self.shots is None else f"shots={self.shots}, "
         return (
             f"{self._function.name}, in_features={self.in_features}, "
             f"out_features={self.out_features}, wires={wires}, weights={{{weights}}}, "
-            f"engine={self.engine!r}"
+            f"{drawn}simulator={type(self.simulator).__name__}, engine={self.engine!r}"
         )
 
-    def _traced(self, in_features: int) -> Program:
+    def _traced(self, in_features: int) -> Plan:
         shapes = {"the inputs": (in_features,), **self._shapes}
+        function, wires = self._function.resolve(), self._wires
         with _TRACING:
-            return capture(self._function.resolve(), shapes, self._wires)
+            if isinstance(self.simulator, Device):
+                own = self.simulator.device.wires
+                self._script = foreign.script(function, shapes, wires if own is None else list(own))
+                program = self._script.program
+            else:
+                mixed = isinstance(self.simulator, DensityMatrix)
+                program = capture(function, shapes, wires, channels=mixed)
+        if self.shots is None and program.measurements[0].draws:
+            kind = program.measurements[0].kind
+            raise ValueError(f"the circuit returns {kind}, which needs shots: give shots=1000, say")
+        return plan(program, self.simulator, self.gradient, self.shots)
+
+    def _answers(
+        self,
+        chosen: Plan,
+        arguments: Sequence[Tensor],
+        lead: torch.Size,
+        working: torch.dtype,
+        generator: torch.Generator | None,
+    ) -> list[Any]:
+        if self._script is not None and isinstance(self.simulator, Device):
+            device, gradient = self.simulator.device, chosen.gradient
+            return foreign.run(self._script, device, gradient, arguments, self.shots)
+        place, precision = arguments[0].device, working.to_complex()
+        require_memory(chosen.program, self.simulator, lead.numel(), precision, place)
+        return run(chosen, arguments, precision, place, generator)
+
+    def _check_sampling(self, generator: torch.Generator | None) -> None:
+        if self.shots is None:
+            if generator is not None:
+                raise ValueError(
+                    "a generator was given, but without shots the layer draws nothing: give the "
+                    "layer shots, or leave the generator out"
+                )
+            return
+        if generator is not None and isinstance(self.simulator, Device):
+            raise ValueError(
+                "a PennyLane device draws from a generator of its own: leave the generator out and "
+                "give the device a seed"
+            )
+        if torch.compiler.is_compiling():
+            raise RuntimeError(
+                f"a layer with shots={self.shots} draws random numbers and cannot be compiled: "
+                "leave shots out, or put torch.compiler.disable around it"
+            )
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            raise RuntimeError(
+                f"a layer with shots={self.shots} draws random numbers and cannot be used inside "
+                "torch.func transforms such as vmap: leading dimensions of inputs and weights "
+                "broadcast, so give them as a batch"
+            )
 
     def _initialize(self, init: Initializer | Mapping[str, Initializer | Tensor] | None) -> None:
         if isinstance(init, Mapping) and set(init) != set(self._shapes):
@@ -187,7 +271,7 @@ class CircuitLayer(nn.Module):
                         )
                     parameter.copy_(values)
 
-    def _checked_program(self, inputs: Tensor) -> Program:
+    def _checked_plan(self, inputs: Tensor) -> Plan:
         if inputs.dtype not in _FLOATS:
             raise TypeError(
                 f"inputs of CircuitLayer must be floating point, got {inputs.dtype}: convert them, "
@@ -196,16 +280,16 @@ class CircuitLayer(nn.Module):
         if inputs.dim() == 0:
             raise ValueError("inputs of CircuitLayer need a last axis of features, got a scalar")
         width = inputs.shape[-1]
-        program = self._program
-        if program is None:
-            program = self._traced(width)
-            self._program, self.in_features = program, width
+        chosen = self._plan
+        if chosen is None:
+            chosen = self._traced(width)
+            self._plan, self.in_features = chosen, width
         if width != self.in_features:
             raise ValueError(
                 f"CircuitLayer expects inputs (*batch, {self.in_features}), got "
                 f"{tuple(inputs.shape)}: the last axis must have {self.in_features} entries"
             )
-        return program
+        return chosen
 
     def _checked_weight(self, name: str) -> Tensor:
         weight: Tensor = getattr(self, name)
@@ -226,70 +310,6 @@ class CircuitLayer(nn.Module):
         return list(zip(arguments, cores, strict=True))
 
 
-class _Function:
-    """The circuit's function, pickled by name: loading needs no import until it is called again."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function: Callable[..., Any] | None = function
-        self.module = getattr(function, "__module__", None)
-        self.name = getattr(function, "__qualname__", type(function).__name__)
-
-    def resolve(self) -> Callable[..., Any]:
-        """The function itself, imported by its name where only that is known."""
-        if self.function is not None:
-            return self.function
-        found: Any = None
-        if self.module is not None and "<" not in self.name:
-            found = importlib.import_module(self.module)
-            for part in self.name.split("."):
-                found = getattr(found, part, None)
-        if found is None:
-            raise RuntimeError(
-                f"this CircuitLayer was unpickled and its function {self.name!r} of module "
-                f"{self.module!r} cannot be imported by name, so it cannot be traced again: define "
-                "it at the top of a module, or build the layer anew (calls still work)"
-            )
-        return quantum_function(found)[0]
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Function":
-        return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"function": None, "module": self.module, "name": self.name}
-
-
-def _checked_shapes(
-    function: Callable[..., Any], weight_shapes: Mapping[str, int | Sequence[int]]
-) -> dict[str, tuple[int, ...]]:
-    """Shapes in the order of ``weight_shapes``, checked against the function's signature."""
-    if not isinstance(weight_shapes, Mapping):
-        raise TypeError(
-            f"weight_shapes must map names to shapes, got {type(weight_shapes).__name__}"
-        )
-    names, optional, open_ended = weight_names(function)
-    missing = [name for name in names if name not in weight_shapes and name not in optional]
-    if missing:
-        raise ValueError(
-            f"weight_shapes lacks {missing}: the circuit takes the weights {list(names)} after its "
-            f"inputs and weight_shapes names {list(weight_shapes)}"
-        )
-    unknown = [name for name in weight_shapes if name not in names]
-    if unknown and not open_ended:
-        raise ValueError(
-            f"weight_shapes names {unknown}, which the circuit does not take: its weights are "
-            f"{list(names)} (the first argument is the inputs)"
-        )
-    return {name: _shape(name, shape) for name, shape in weight_shapes.items()}
-
-
-def _shape(name: str, shape: Any) -> tuple[int, ...]:
-    sizes = (shape,) if isinstance(shape, int) else shape
-    whole = isinstance(sizes, Sequence) and all(isinstance(size, int) for size in sizes)
-    if not whole or any(isinstance(size, bool) or size < 0 for size in sizes):
-        raise ValueError(f"the shape of weight {name!r} must be an int or ints, got {shape!r}")
-    return tuple(sizes)
-
-
 def _broadcast(leads: Sequence[torch.Size], layer: CircuitLayer) -> torch.Size:
     try:
         return torch.broadcast_shapes(*leads)
@@ -302,10 +322,31 @@ def _broadcast(leads: Sequence[torch.Size], layer: CircuitLayer) -> torch.Size:
         ) from None
 
 
-def _dtypes(inputs: Tensor, weights: Sequence[Tensor]) -> tuple[torch.dtype, torch.dtype]:
+def _dtypes(
+    inputs: Tensor, weights: Sequence[Tensor], simulator: Simulator
+) -> tuple[torch.dtype, torch.dtype]:
     """The dtype of the answer and the real dtype to compute in."""
     promoted = torch.float32
     for tensor in (inputs, *weights):
         promoted = torch.promote_types(promoted, tensor.dtype)
     half = inputs.dtype in (torch.float16, torch.bfloat16)
-    return (inputs.dtype if half else promoted), promoted
+    named = None if isinstance(simulator, Device) else simulator.precision
+    working = {"single": torch.float32, "double": torch.float64, None: promoted}[named]
+    return (inputs.dtype if half else promoted), working
+
+
+def _checked_simulator(simulator: Any) -> Simulator:
+    if simulator is None:
+        return StateVector()
+    if not isinstance(simulator, StateVector | DensityMatrix | Device):
+        raise TypeError(
+            "simulator must be a quantum.StateVector, DensityMatrix or Device, got "
+            f"{simulator!r}: wrap a PennyLane device as quantum.Device(device)"
+        )
+    return simulator
+
+
+def _checked_shots(shots: Any) -> int | None:
+    if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int) or shots < 1):
+        raise ValueError(f"shots must be a number of draws, 1 or more, or None, got {shots!r}")
+    return shots

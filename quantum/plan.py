@@ -1,14 +1,75 @@
-"""Which engine runs a program and how it is differentiated: pure decisions (floor 4)."""
+"""Which engine runs a program and how it is differentiated: pure decisions (floor 4).
+
+`TABLE` is the published table simulator × gradient × measurement, as data; `plan` only reads it.
+"""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
-from quantum.program import Program
+import torch
+
+from quantum.gates import TABLE as GATES
+from quantum.program import Operation, Program
 from quantum.simulators import Simulator
 
-__all__ = ["Plan", "plan"]
+__all__ = ["GRADIENTS", "MEASUREMENTS", "SIMULATORS", "TABLE", "Cell", "Plan", "plan", "reversible"]
 
 Gradient = Literal["auto", "adjoint", "backprop", "parameter-shift", "spsa"]
+Decided = Literal["adjoint", "backprop", "parameter-shift", "spsa", "best", "none"]
+
+SIMULATORS = ("StateVector", "DensityMatrix", "Device")
+GRADIENTS = ("adjoint", "backprop", "parameter-shift", "spsa")
+_EXPECTATIONS = ("expval", "var", "probs")
+_ENTROPIES = ("purity", "vn_entropy", "mutual_info", "vn_entanglement_entropy")
+_STATES = ("state", "density_matrix")
+_DRAWN = ("sample", "counts")
+_TOLERANCE = 1e-6  # of a matrix that is meant to be unitary
+MEASUREMENTS = (*_EXPECTATIONS, *_ENTROPIES, *_STATES, *_DRAWN)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the table.
+
+    Args:
+        exact: Whether the gradient of this measurement is computed without shots.
+        sampled: Whether it is estimated with shots.
+        instead: What to ask for where it is neither.
+
+    Example:
+        >>> TABLE["StateVector", "adjoint", "state"].instead
+        "gradient='backprop'"
+    """
+
+    exact: bool
+    sampled: bool
+    instead: str = ""
+
+
+def _cell(simulator: str, gradient: str, measurement: str) -> Cell:
+    if measurement in _DRAWN:
+        return Cell(False, False, "gradient='auto': samples and counts have no derivative")
+    if simulator == "Device":
+        return Cell(True, True)  # the device decides
+    shift = "gradient='parameter-shift'"
+    if gradient == "backprop":
+        return Cell(True, False, shift)
+    if gradient == "adjoint":
+        if simulator == "DensityMatrix":
+            return Cell(False, False, "gradient='backprop'")
+        expected = measurement in _EXPECTATIONS
+        return Cell(expected, False, shift if expected else "gradient='backprop'")
+    sampled = measurement in _EXPECTATIONS
+    exact = sampled or (gradient == "spsa" and measurement in _ENTROPIES)
+    return Cell(exact, sampled, "gradient='backprop' without shots")
+
+
+TABLE: dict[tuple[str, str, str], Cell] = {
+    (simulator, gradient, measurement): _cell(simulator, gradient, measurement)
+    for simulator in SIMULATORS
+    for gradient in GRADIENTS
+    for measurement in MEASUREMENTS
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +79,11 @@ class Plan:
     Args:
         program: What is executed.
         simulator: What it is simulated with.
-        gradient: How it is differentiated, decided (never "auto").
+        gradient: How it is differentiated, decided: never "auto"; "best" is PennyLane's choice for
+            a device of its own, "none" is for samples and counts.
+        shots: The number of shots, None: exact.
+        automatic: The choice was left to the plan, so what "adjoint" refuses (second derivatives,
+            forward mode) is computed by "backprop".
 
     Example:
         >>> Plan.__dataclass_fields__["gradient"].name
@@ -27,16 +92,27 @@ class Plan:
 
     program: Program
     simulator: Simulator
-    gradient: Gradient
+    gradient: Decided
+    shots: int | None = None
+    automatic: bool = False
 
 
-def plan(program: Program, simulator: Simulator, gradient: Gradient) -> Plan:
+def plan(
+    program: Program, simulator: Simulator, gradient: str, shots: int | None = None
+) -> Plan:
     """Decide how ``program`` is executed.
+
+    "auto" is "adjoint" where the table and `reversible` allow it, else "backprop"; with shots it is
+    "parameter-shift".
 
     Args:
         program: What to execute.
         simulator: The simulator asked for.
-        gradient: The gradient method asked for.
+        gradient: "auto" or one of `GRADIENTS`.
+        shots: The number of shots, None: exact.
+
+    Raises:
+        ValueError: The table has no such cell, or the gradient method is unknown.
 
     Example:
         >>> from quantum.tracing import record
@@ -44,6 +120,79 @@ def plan(program: Program, simulator: Simulator, gradient: Gradient) -> Plan:
         >>> from quantum.simulators import StateVector
         >>> empty = Program(1, (), (Measurement("probs", (0,)),), record(lambda x: [], [(1,)]))
         >>> plan(empty, StateVector(), "auto").gradient
-        'backprop'
+        'adjoint'
     """
-    return Plan(program, simulator, "backprop" if gradient == "auto" else gradient)
+    if gradient == "auto":
+        return Plan(program, simulator, _chosen(program, simulator, shots), shots, automatic=True)
+    if gradient not in GRADIENTS:
+        raise ValueError(f"gradient must be 'auto' or one of {list(GRADIENTS)}, got {gradient!r}")
+    name = type(simulator).__name__
+    for measurement in program.measurements:
+        cell = TABLE[name, gradient, measurement.kind]
+        if not (cell.exact if shots is None else cell.sampled):
+            how = "" if shots is None else f" with shots={shots}"
+            raise ValueError(
+                f"gradient={gradient!r} of {measurement.kind}{how} on {name} is not possible: use "
+                f"{cell.instead}"
+            )
+    if gradient == "adjoint" and name != "Device":
+        known = _constants(program)
+        for operation in program.operations:
+            if _unitary(operation, known) is False:
+                raise ValueError(
+                    f"gradient='adjoint' runs the circuit backwards, but {operation.gate} on wires "
+                    f"{list(operation.wires)} is not unitary: use gradient='backprop'"
+                )
+    return Plan(program, simulator, cast(Decided, gradient), shots)
+
+
+def reversible(program: Program) -> bool:
+    """Whether every operation is unitary whatever the parameters are, so that it can be undone.
+
+    A matrix that depends on inputs or weights is not known to be unitary, nor is an exponential
+    whose exponent does.
+
+    Example:
+        >>> from quantum.tracing import record
+        >>> traced = record(lambda x: [x], [(2, 2)])
+        >>> reversible(Program(1, (Operation("QubitUnitary", (0,), (0,)),), (), traced))
+        False
+    """
+    known = _constants(program)
+    return all(_unitary(operation, known) for operation in program.operations)
+
+
+def _chosen(program: Program, simulator: Simulator, shots: int | None) -> Decided:
+    name = type(simulator).__name__
+    kinds = [measurement.kind for measurement in program.measurements]
+    if name == "Device":
+        return "best"
+    if any(kind in _DRAWN for kind in kinds):
+        return "none"
+    if shots is not None:
+        return "parameter-shift"
+    adjoint = all(TABLE[name, "adjoint", kind].exact for kind in kinds)
+    return "adjoint" if adjoint and reversible(program) else "backprop"
+
+
+def _constants(program: Program) -> dict[int, torch.Tensor]:
+    return dict(program.recording.constants)
+
+
+def _unitary(operation: Operation, known: dict[int, torch.Tensor]) -> bool | None:
+    """Whether an operation is unitary; None where that depends on inputs or weights."""
+    if operation.gate == "StatePrep":
+        return True
+    if operation.gate not in GATES or not operation.unitary:
+        return False
+    if operation.gate not in ("QubitUnitary", "DiagonalQubitUnitary", "PauliExponential"):
+        return True
+    value = known.get(operation.slots[0])
+    if value is None:
+        return None
+    if operation.gate == "PauliExponential":
+        return abs(value.real.item()) < _TOLERANCE
+    matrix = value if operation.gate == "QubitUnitary" else torch.diag(value)
+    matrix = matrix.to(torch.complex128)
+    identity = torch.eye(len(matrix), dtype=matrix.dtype)
+    return bool((matrix @ matrix.mH - identity).abs().max() < _TOLERANCE)

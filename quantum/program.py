@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from quantum.recording import Recording
 
-__all__ = ["Measurement", "Operation", "Program", "Term"]
+__all__ = ["Kind", "Measurement", "Operation", "Program", "Term"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Operation:
         control_values: One bit per control wire.
         adjoint: The conjugate transpose is meant.
         setting: What else the gate needs and no gradient flows to, such as a Pauli word.
+        unitary: False for a channel (a name of `quantum.channels`) and for a "Projection", whose
+            slot holds its matrix and after which the state is normalised again (postselection).
 
     Example:
         >>> Operation("RX", (0,), slots=(0,), controls=(1,), control_values=(True,)).gate
@@ -38,6 +40,7 @@ class Operation:
     control_values: tuple[bool, ...] = ()
     adjoint: bool = False
     setting: Any = None
+    unitary: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,35 +60,62 @@ class Term:
     factors: tuple[Operation, ...]
 
 
+Kind = Literal[
+    "expval",
+    "var",
+    "probs",
+    "state",
+    "density_matrix",
+    "purity",
+    "vn_entropy",
+    "mutual_info",
+    "sample",
+    "counts",
+]
+
+
 @dataclass(frozen=True)
 class Measurement:
     """What is read from the final state.
 
     Args:
-        kind: Expectation, variance, probabilities, state vector or reduced density matrix.
-        wires: The wires that are read, in the order of the answer (empty for expval and var).
-        terms: The observable (expval and var).
+        kind: Which of PennyLane's measurements it is.
+        wires: The wires that are read, in the order of the answer (empty where ``terms`` are).
+        terms: The observable (expval and var, and sample and counts of an observable).
         rotations: Operations applied before probabilities are read (``probs(op=...)``).
+        base: The base of the logarithm of an entropy, None: the natural logarithm.
+        split: For mutual_info, how many of ``wires`` belong to the first subsystem.
+        all_outcomes: For counts, whether outcomes that never occurred are listed.
 
     Example:
         >>> Measurement("probs", wires=(0, 1)).width
         4
     """
 
-    kind: Literal["expval", "var", "probs", "state", "density_matrix"]
+    kind: Kind
     wires: tuple[int, ...] = ()
     terms: tuple[Term, ...] = ()
     rotations: tuple[Operation, ...] = ()
+    base: float | None = None
+    split: int = 0
+    all_outcomes: bool = False
 
     @property
     def width(self) -> int:
-        """The number of entries on the last axis of the answer."""
-        return 1 if self.kind in ("expval", "var") else 2 ** len(self.wires)
+        """The number of entries on the last axis of the answer (of one draw, for samples)."""
+        if self.kind in ("probs", "state", "density_matrix"):
+            return 2 ** len(self.wires)
+        return len(self.wires) if self.kind == "sample" and self.wires else 1
 
     @property
     def is_complex(self) -> bool:
         """Whether the answer is complex: such a measurement stands alone in a circuit."""
         return self.kind in ("state", "density_matrix")
+
+    @property
+    def draws(self) -> bool:
+        """Whether the answer is made of draws: it needs shots and stands alone in a circuit."""
+        return self.kind in ("sample", "counts")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,3 +144,8 @@ class Program:
     def out_features(self) -> int:
         """The number of entries on the last axis of the layer's answer."""
         return sum(measurement.width for measurement in self.measurements)
+
+    @property
+    def is_unitary(self) -> bool:
+        """Whether every operation is unitary: no channel and no postselection."""
+        return all(operation.unitary for operation in self.operations)

@@ -8,27 +8,34 @@ matrix.
 import cmath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pennylane as qml
 import torch
 from pennylane.measurements import MeasurementProcess
 from pennylane.operation import Operator, StatePrepBase
+from pennylane.ops.mid_measure import MeasurementValue
 
+from quantum.channels import CHANNELS
 from quantum.gates import TABLE, UnsupportedOperation
-from quantum.program import Measurement, Operation, Term
+from quantum.program import Kind, Measurement, Operation, Term
 
 __all__ = ["Translator"]
 
 _NOTHING = ("Barrier", "Snapshot", "WireCut", "Identity")
 _LETTERS = {"X": "PauliX", "Y": "PauliY", "Z": "PauliZ"}
-_KINDS: dict[type, Literal["expval", "var", "probs", "state", "density_matrix"]] = {
+_KINDS: dict[type, Kind] = {
     qml.measurements.ExpectationMP: "expval",
     qml.measurements.VarianceMP: "var",
     qml.measurements.ProbabilityMP: "probs",
     qml.measurements.DensityMatrixMP: "density_matrix",
     qml.measurements.StateMP: "state",
+    qml.measurements.PurityMP: "purity",
+    qml.measurements.VnEntropyMP: "vn_entropy",
+    qml.measurements.MutualInfoMP: "mutual_info",
+    qml.measurements.SampleMP: "sample",
+    qml.measurements.CountsMP: "counts",
 }
 _OTHER_SYSTEMS = ("pennylane.ops.qutrit", "pennylane.ops.cv")
 _DEEPEST = 60
@@ -40,6 +47,7 @@ class Translator:
 
     Args:
         wires: Wire label → number of the wire in the program.
+        channels: Whether what runs the program can simulate noise.
 
     Example:
         >>> translator = Translator({"a": 0})
@@ -49,8 +57,9 @@ class Translator:
         [0.5]
     """
 
-    def __init__(self, wires: Mapping[Any, int]) -> None:
+    def __init__(self, wires: Mapping[Any, int], channels: bool = False) -> None:
         self.wires = wires
+        self.channels = channels
         self.values: list[Any] = []
 
     def slot(self, value: Any) -> int:
@@ -77,7 +86,10 @@ class Translator:
         made: list[Operation] = []
         touched: set[Any] = set()
         for operator in operators:
-            if _prepares(operator) and touched.isdisjoint(operator.wires):
+            fresh = touched.isdisjoint(operator.wires)
+            if fresh and isinstance(operator, qml.QubitDensityMatrix):
+                made.append(self.mixture(operator))
+            elif fresh and _prepares(operator):
                 made += self.preparation(operator)
             else:
                 made += self.operation(operator)
@@ -97,6 +109,17 @@ class Translator:
             vector = vector.toarray()
         return [Operation("StatePrep", places, (self.slot(qml.math.reshape(vector, (-1,))),))]
 
+    def mixture(self, operator: Any) -> Operation:
+        """A density matrix put on fresh wires."""
+        if not self.channels:
+            raise UnsupportedOperation(
+                f"{operator.name} is a mixed state, which a state vector cannot hold: ask for "
+                "simulator=quantum.DensityMatrix()"
+            )
+        slot = self.slot(operator.data[0])
+        places = self.places(operator.wires)
+        return Operation("QubitDensityMatrix", places, (slot,), unitary=False)
+
     def operation(self, operator: Operator, depth: int = 0) -> list[Operation]:
         """One operator as operations of the gate table."""
         if depth > _DEEPEST:
@@ -113,10 +136,15 @@ class Translator:
                 "traced on one row, so index the last axis of the inputs (inputs[..., k]) and "
                 "leave batches to the layer"
             )
+        if isinstance(operator, qml.operation.Channel):
+            return [self.channel(operator)]
+        if isinstance(operator, qml.Projector):
+            return [self.projection(operator)]
         if isinstance(operator, qml.ops.Controlled):
             return self.controlled(operator, depth)
         if isinstance(operator, qml.ops.Adjoint):
             inner = self.operation(operator.base, depth + 1)
+            _need_unitary(inner, operator)
             return [replace(o, adjoint=not o.adjoint) for o in reversed(inner)]
         if isinstance(operator, qml.ops.Pow) and float(operator.z).is_integer():
             return self.power(operator.base, int(operator.z), depth)
@@ -139,11 +167,32 @@ class Translator:
         slots = tuple(self.slot(value) for value in operator.data)
         return Operation(operator.name, wires, slots, setting=setting)
 
+    def channel(self, operator: Any) -> Operation:
+        """A channel, by name where its closed form is known, else by its Kraus matrices."""
+        if not self.channels:
+            raise UnsupportedOperation(
+                f"{operator.name} is a channel: a state vector cannot hold noise, so ask for "
+                "simulator=quantum.DensityMatrix()"
+            )
+        wires = self.places(operator.wires)
+        setting = operator.hyperparameters.get("operators")
+        if operator.name in CHANNELS and operator.name != "QubitChannel":
+            slots = tuple(self.slot(value) for value in operator.data)
+            return Operation(operator.name, wires, slots, setting=setting, unitary=False)
+        slot = self.slot(list(operator.kraus_matrices()))
+        return Operation("QubitChannel", wires, (slot,), unitary=False)
+
+    def projection(self, operator: Any) -> Operation:
+        """A projection, after which the state is normalised again (postselection)."""
+        matrix = self.slot(operator.matrix())
+        return Operation("Projection", self.places(operator.wires), (matrix,), unitary=False)
+
     def controlled(self, operator: Any, depth: int) -> list[Operation]:
         """Every operation of the base, with these controls."""
         controls = self.places(operator.control_wires)
         values = tuple(bool(value) for value in operator.control_values)
         inner = self.operation(operator.base, depth + 1)
+        _need_unitary(inner, operator)
         return [
             replace(o, controls=controls + o.controls, control_values=values + o.control_values)
             for o in inner
@@ -162,11 +211,6 @@ class Translator:
 
     def composite(self, operator: Operator, depth: int) -> list[Operation]:
         """An operator outside the table: its decomposition, else its matrix."""
-        if isinstance(operator, qml.operation.Channel):
-            raise UnsupportedOperation(
-                f"{operator.name} is a channel: noise needs a density matrix simulator, this layer "
-                "simulates pure states"
-            )
         if isinstance(operator, qml.ops.Pow):
             try:
                 return self.sequence(operator.base.pow(operator.z), depth)
@@ -215,19 +259,38 @@ class Translator:
     def measurement(self, process: MeasurementProcess) -> Measurement:
         """One measurement of the circuit."""
         kind = _KINDS.get(type(process))
-        if kind is None or process.mv is not None:
-            what = (
-                "of a mid-circuit measurement" if kind else "(it needs shots or is not yet built)"
-            )
+        if kind is None:
             raise UnsupportedOperation(
-                f"{type(process).__name__} {what} is not supported: return expval, var, probs, "
-                "state or density_matrix"
+                f"{type(process).__name__} is not supported: return expval, var, probs, sample, "
+                "counts, state, density_matrix, purity, vn_entropy or mutual_info"
             )
-        if kind in ("expval", "var"):
-            return Measurement(kind, terms=tuple(self.terms(process.obs)))
+        listed = kind == "counts" and bool(getattr(process, "all_outcomes", False))
+        terms = self.observed(process)
+        if terms is not None:
+            return Measurement(kind, terms=terms, all_outcomes=listed)
         wires = self.places(process.wires) or tuple(range(len(self.wires)))
         rotations = self.sequence(process.diagonalizing_gates(), 0) if kind == "probs" else []
-        return Measurement(kind, wires, rotations=tuple(rotations))
+        base = getattr(process, "log_base", None)
+        split = len(process.raw_wires[0]) if kind == "mutual_info" else 0
+        return Measurement(kind, wires, (), tuple(rotations), base, split, listed)
+
+    def observed(self, process: MeasurementProcess) -> tuple[Term, ...] | None:
+        """What an expectation, a variance, samples or counts are of; None: of wires."""
+        if isinstance(process, qml.measurements.ProbabilityMP):
+            return None
+        if process.obs is not None:
+            return tuple(self.terms(process.obs))
+        if isinstance(process.mv, MeasurementValue):
+            return self.diagonal(process.eigvals(), process.wires)
+        if isinstance(process, qml.measurements.ExpectationMP | qml.measurements.VarianceMP):
+            return self.diagonal(process.eigvals(), process.wires)
+        return None
+
+    def diagonal(self, eigenvalues: Any, labels: Iterable[Any]) -> tuple[Term, ...]:
+        """An observable that is diagonal in the computational basis."""
+        entries = self.slot(np.asarray(eigenvalues, dtype=float))
+        factor = Operation("DiagonalQubitUnitary", self.places(labels), (entries,))
+        return (Term(self.slot(1.0), (factor,)),)
 
     def terms(self, observable: Operator) -> list[Term]:
         """An observable as a sum of products of operations of the table."""
@@ -258,10 +321,21 @@ class Translator:
             diagonal[int("".join(map(str, bits)), 2)] = 1.0
             slots = (self.slot(np.array(diagonal)),)
             return [Operation("DiagonalQubitUnitary", self.places(operator.wires), slots)]
+        if isinstance(operator, qml.Projector):
+            return [self.dense(operator)]
         if isinstance(operator, qml.SparseHamiltonian):
             matrix = self.slot(operator.sparse_matrix())
             return [Operation("QubitUnitary", self.places(operator.wires), (matrix,))]
         return list(reversed(self.operation(operator)))
+
+
+def _need_unitary(inner: Sequence[Operation], operator: Operator) -> None:
+    wrong = [operation.gate for operation in inner if not operation.unitary]
+    if wrong:
+        raise UnsupportedOperation(
+            f"{operator.name} has no meaning: {wrong[0]} is not unitary, it can be neither "
+            "controlled nor inverted"
+        )
 
 
 def _prepares(operator: Operator) -> bool:

@@ -109,13 +109,6 @@ def noisy(x):
     return qml.expval(qml.Z(0))
 
 
-def midway(x):
-    qml.RX(x[0], wires=0)
-    outcome = qml.measure(0)
-    qml.cond(outcome, qml.X)(wires=1)
-    return qml.expval(qml.Z(1))
-
-
 def mixed_start(x):
     qml.QubitDensityMatrix(np.eye(2) / 2, wires=0)
     return qml.expval(qml.Z(0))
@@ -140,15 +133,10 @@ def optical(x):
     ("circuit", "named"),
     [
         (noisy, "AmplitudeDamping"),
-        (midway, "MidMeasure"),
         (mixed_start, "QubitDensityMatrix"),
         (qutrit, "TRX"),
         (qutrits, "QutritBasisState"),
         (optical, "Displacement"),
-        (lambda x: (qml.RX(x[0], 0), qml.sample())[-1], "SampleMP"),
-        (lambda x: (qml.RX(x[0], 0), qml.counts())[-1], "CountsMP"),
-        (lambda x: (qml.RX(x[0], 0), qml.purity(wires=0))[-1], "PurityMP"),
-        (lambda x: (qml.RX(x[0], 0), qml.vn_entropy(wires=0))[-1], "VnEntropyMP"),
         (lambda x: (qml.RX(x[0], 0), qml.classical_shadow(wires=0))[-1], "ClassicalShadowMP"),
     ],
 )
@@ -157,15 +145,22 @@ def test_what_cannot_be_simulated_is_named(circuit, named):
         CircuitLayer(circuit, {}, in_features=1)
 
 
-def test_qnodes_with_shots_or_transforms_are_refused():
+@pytest.mark.parametrize("measurement", [qml.sample, qml.counts])
+def test_samples_and_counts_need_shots(measurement):
+    with pytest.raises(ValueError, match="needs shots"):
+        CircuitLayer(lambda x: (qml.RX(x[0], 0), measurement(wires=0))[-1], {}, in_features=1)
+
+
+def test_qnodes_with_several_shots_or_transforms_are_refused():
     def circuit(x):
         qml.RX(x[0], wires=0)
         return qml.expval(qml.Z(0))
 
     node = qml.QNode(circuit, qml.device("default.qubit"))
-    assert quantum_function(node) == (circuit, None)
-    with pytest.raises(ValueError, match="shots=10"):
-        quantum_function(qml.set_shots(node, 10))
+    assert quantum_function(node) == (circuit, None, None)
+    assert quantum_function(qml.set_shots(node, 10)).shots == 10
+    with pytest.raises(ValueError, match="several numbers of shots"):
+        quantum_function(qml.set_shots(node, [10, 20]))
     with pytest.raises(ValueError, match="merge_rotations"):
         quantum_function(qml.transforms.merge_rotations(node))
     with pytest.raises(TypeError, match="got int"):

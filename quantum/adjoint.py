@@ -1,0 +1,234 @@
+"""Pure states by schedules, with gradients that keep few states in memory (floor 6).
+
+The program is compiled once for each pattern of leading dimensions. A product state is the start;
+weights that are shared by all samples make matrices that multiply all samples at once; where they
+are fewer than the samples, the matrix of the whole circuit is made first; Pauli words are read
+together.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from quantum.compiler import optimized
+from quantum.ingredients import Parameters, made, product
+from quantum.measure import measure
+from quantum.program import Measurement, Program
+from quantum.schedule import Schedule, schedule
+from quantum.sweep import sweep
+from quantum.words import expectations
+
+__all__ = ["run"]
+
+_BITS = {"PauliX": (1, 0), "PauliY": (1, 1), "PauliZ": (0, 1)}
+
+
+def run(
+    program: Program,
+    arguments: Sequence[Tensor],
+    precision: torch.dtype,
+    *,
+    automatic: bool = False,
+) -> list[Tensor]:
+    """The answer of each measurement, ``(*batch, width)``, as `quantum.engine.run`.
+
+    Args:
+        program: A circuit of unitary operations.
+        arguments: The circuit's arguments, each ``(*lead, *core)``.
+        precision: complex64 or complex128.
+        automatic: Second derivatives and forward mode by automatic differentiation; False: they
+            raise.
+
+    Raises:
+        RuntimeError: When a second derivative is computed and ``automatic`` is False.
+
+    Example:
+        >>> from quantum.program import Term
+        >>> from quantum.tracing import record
+        >>> recording = record(lambda x: [x[0], 1.0], [(1,)])
+        >>> z = Measurement("expval", terms=(Term(1, (Operation("PauliZ", (0,)),)),))
+        >>> program = Program(1, (Operation("RY", (0,), slots=(0,)),), (z,), recording)
+        >>> run(program, [torch.tensor([[0.0], [torch.pi]])], torch.complex64)
+        [tensor([[ 1.],
+                [-1.]])]
+    """
+    given, program = program, optimized(program)
+    leads = [
+        tuple(a.shape[: a.dim() - len(s)])
+        for a, s in zip(arguments, program.recording.shapes, strict=True)
+    ]
+    layout = _layout(program, tuple(leads))
+    parameters = Parameters(program.recording, arguments, precision, layout.lead, layout.split)
+    state = _final(layout, parameters, automatic)
+    answers = _read(program, state, parameters)
+    unseen = _used(given) - _used(program)
+    if not unseen:
+        return answers
+    # What no measurement sees has a gradient all the same: zero.
+    zero = sum(arguments[number].reshape(-1)[:0].sum() for number in sorted(unseen))
+    return [answer + zero.to(answer.dtype) for answer in answers]
+
+
+def _used(program: Program) -> frozenset[int]:
+    """The arguments that the program depends on."""
+    return frozenset().union(*_depends(program).values())
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """How leading dimensions are arranged, and the schedule for it."""
+
+    lead: tuple[int, ...]
+    split: int
+    rows: int
+    schedule: Schedule
+
+
+@functools.lru_cache(maxsize=256)
+def _layout(program: Program, leads: tuple[tuple[int, ...], ...]) -> _Layout:
+    depends = _depends(program)
+    used = _used(program)
+    lead = tuple(torch.broadcast_shapes(*[leads[argument] for argument in used]))
+    varies = {
+        a: {len(lead) - len(leads[a]) + k for k, size in enumerate(leads[a]) if size != 1}
+        for a in used
+    }
+    steps = _schedule(program, frozenset()).tensors
+    own = [
+        frozenset(axis for slot in item.slots for a in depends[slot] for axis in varies[a])
+        for item in steps
+        if item.slots
+    ]
+    split = _split(own, len(lead))
+    rows = {a for a in used if any(axis >= split for axis in varies[a])}
+    varying = frozenset(slot for slot, on in depends.items() if not rows.isdisjoint(on))
+    return _Layout(lead, split, math.prod(lead[split:]), _schedule(program, varying))
+
+
+def _split(own: Sequence[frozenset[int]], rank: int) -> int:
+    """How many leading dimensions stay: the rows behind them share as many matrices as they can."""
+    if not own or not rank:
+        return 0
+    shared = [axes for axes in own if rank - 1 not in axes]
+    if not shared:
+        return rank
+    return max((axis + 1 for axes in shared for axis in axes), default=0)
+
+
+@functools.lru_cache(maxsize=128)
+def _schedule(program: Program, varying: frozenset[int]) -> Schedule:
+    return schedule(program.wires, program.operations, varying)
+
+
+@functools.lru_cache(maxsize=128)
+def _depends(program: Program) -> dict[int, frozenset[int]]:
+    """The arguments that each slot used by the program depends on."""
+    recording = program.recording
+    depends: dict[int, frozenset[int]] = {slot: frozenset() for slot, _ in recording.constants}
+    depends |= {slot: frozenset([argument]) for slot, argument, _ in recording.gathers}
+    for group in recording.groups:
+        depends |= dict.fromkeys(group.slots, frozenset(group.depends))
+    used = {slot for operation in program.operations for slot in operation.slots}
+    for measurement in program.measurements:
+        used |= {slot for operation in measurement.rotations for slot in operation.slots}
+        for term in measurement.terms:
+            used |= {term.coefficient, *(s for factor in term.factors for s in factor.slots)}
+    return {slot: depends[slot] for slot in used}
+
+
+def _final(layout: _Layout, parameters: Parameters, automatic: bool) -> Tensor:
+    """The state ``(*lead, 2^n, rows)`` at the end."""
+    chosen = layout.schedule
+    tensors = made([*chosen.start, *chosen.tensors], parameters)
+    factors, tensors = tensors[: len(chosen.start)], tensors[len(chosen.start) :]
+    start = product(factors)
+    states = start.shape[-2]
+    if chosen.shared and layout.rows >= 2 * states and len(chosen.steps) > 2:
+        identity = torch.eye(states, dtype=start.dtype, device=start.device)
+        return sweep(chosen.steps, identity, tensors, automatic=automatic) @ start
+    if not chosen.shared:
+        start = start.expand(*start.shape[:-1], layout.rows)
+    return sweep(chosen.steps, start, tensors, automatic=automatic)
+
+
+def _read(program: Program, state: Tensor, parameters: Parameters) -> list[Tensor]:
+    """All measurements of the final state."""
+    wires = program.wires
+    every = [_words(m, wires) for m in program.measurements]
+    words = tuple(dict.fromkeys(word for own in every if own is not None for word in own))
+    answers: list[Tensor | None] = [None] * len(every)
+    if words:
+        values = _batched(expectations(state, words), parameters)
+        numbers = [number for number, own in enumerate(every) if own is not None]
+        asked = [program.measurements[number] for number in numbers]
+        columns = _combined(
+            asked, [own for own in every if own is not None], words, values, parameters
+        )
+        for number, column in zip(numbers, columns, strict=True):
+            answers[number] = column
+    others = [number for number, own in enumerate(every) if own is None]
+    if others:
+        rows = _batched(state, parameters)
+        asked = [program.measurements[number] for number in others]
+        for number, answer in zip(others, measure(rows, asked, parameters.every()), strict=True):
+            answers[number] = answer
+    return [answer for answer in answers if answer is not None]
+
+
+def _batched(values: Tensor, parameters: Parameters) -> Tensor:
+    """``(*lead, width, rows or 1)`` → ``(*batch, width)``."""
+    rest = parameters.lead[parameters.split :]
+    sizes = rest if values.shape[-1] != 1 else (1,) * len(rest)
+    moved = values.mT
+    return moved.reshape(*moved.shape[:-2], *sizes, moved.shape[-1])
+
+
+def _combined(
+    asked: Sequence[Measurement],
+    own: Sequence[Sequence[tuple[int, int]]],
+    words: Sequence[tuple[int, int]],
+    values: Tensor,
+    parameters: Parameters,
+) -> list[Tensor]:
+    """Sums of words with their coefficients, ``(*batch, 1)`` each."""
+    known = dict(parameters.recording.constants)
+    slots = [term.coefficient for measurement in asked for term in measurement.terms]
+    place = {word: number for number, word in enumerate(words)}
+    if all(slot in known for slot in slots):
+        table = torch.zeros(len(words), len(asked), dtype=torch.float64)
+        for column, (measurement, found) in enumerate(zip(asked, own, strict=True)):
+            for term, word in zip(measurement.terms, found, strict=True):
+                table[place[word], column] += known[term.coefficient].real
+        if table.shape[0] != table.shape[1] or not torch.equal(table, torch.eye(len(table))):
+            values = values @ table.to(values)
+        return list(values.split(1, -1))
+    every = parameters.every()
+    columns = []
+    for measurement, found in zip(asked, own, strict=True):
+        terms = zip(measurement.terms, found, strict=True)
+        parts = [every[term.coefficient].real * values[..., place[word]] for term, word in terms]
+        columns.append(sum(parts[1:], parts[0]).unsqueeze(-1))
+    return columns
+
+
+def _words(measurement: Measurement, wires: int) -> list[tuple[int, int]] | None:
+    """The masks of each term of an expectation of Pauli words; None for anything else."""
+    if measurement.kind != "expval" or not measurement.terms:
+        return None
+    found = []
+    for term in measurement.terms:
+        x = z = seen = 0
+        for factor in term.factors:
+            if factor.gate not in _BITS or factor.controls:
+                return None
+            bit = 1 << (wires - 1 - factor.wires[0])
+            if seen & bit:
+                return None
+            flips, signs = _BITS[factor.gate]
+            seen, x, z = seen | bit, x | bit * flips, z | bit * signs
+        found.append((x, z))
+    return found

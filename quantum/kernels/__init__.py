@@ -1,0 +1,1 @@
+"""The compiled CPU kernel: circuits as Pauli rotations, run over many rows at once (floor 4)."""

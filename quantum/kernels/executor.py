@@ -1,0 +1,152 @@
+"""A program that runs in the compiled kernel, from the circuit's arguments to its answers (floor 5)."""
+
+import weakref
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from quantum import statevector
+from quantum.evolution import evolve
+from quantum.kernels.compiled import Compiled, compiled
+from quantum.kernels.function import Executable
+from quantum.kernels.library import Circuit, load
+from quantum.measure import measure
+from quantum.program import Measurement, Program, Term
+
+__all__ = ["Executor", "executor"]
+
+_KNOWN: "weakref.WeakKeyDictionary[Program, Executor | None]" = weakref.WeakKeyDictionary()
+
+
+def executor(program: Program) -> "Executor | None":
+    """The executor of ``program``; None where the kernel is missing or does not run it.
+
+    Example:
+        >>> from quantum.tracing import record
+        >>> empty = Program(1, (), (Measurement("probs", (0,)),), record(lambda x: [], [(1,)]))
+        >>> executor(empty) is executor(empty)
+        True
+    """
+    if program not in _KNOWN:
+        library = load()
+        made = None if library is None or not _usual(program) else compiled(program)
+        _KNOWN[program] = (
+            None
+            if made is None or library is None
+            else Executor(program, made, Circuit(library, made.code, made.reals))
+        )
+    return _KNOWN[program]
+
+
+def _usual(program: Program) -> bool:
+    return all(m.kind in ("expval", "var", "probs") for m in program.measurements)
+
+
+class Executor:
+    """Runs a program whose gates and measurements the kernel knows.
+
+    Args:
+        program: What is run.
+        made: Its compiled form.
+        circuit: That form in the library.
+
+    Example:
+        >>> Executor.__name__
+        'Executor'
+    """
+
+    def __init__(self, program: Program, made: Compiled, circuit: Circuit) -> None:
+        self.recording = program.recording
+        self.operations = program.operations
+        self.measurements = program.measurements
+        self.wires = program.wires
+        self.made = made
+        self.executable = Executable(made, circuit, program.wires, self._reference)
+        count = len(self.recording.shapes)
+        self.direct = all(array < count for array in made.arrays)
+        self.simple = made.words is not None and made.sums is None
+        self._observed = (
+            (Measurement("state", tuple(range(program.wires))),)
+            if made.words is None
+            else tuple(Measurement("expval", terms=(Term(self.slots, w),)) for w in made.words)
+        )
+
+    def run(self, arguments: Sequence[Tensor], precision: torch.dtype, automatic: bool) -> list[Tensor]:
+        """The answer of each measurement, ``(*batch, width)``.
+
+        Args:
+            arguments: The circuit's arguments, each ``(*lead, *core)``.
+            precision: complex64 or complex128.
+            automatic: Second derivatives by automatic differentiation in PyTorch; False: they
+                raise.
+        """
+        real = precision.to_real()
+        if self.direct and self.simple:
+            arrays = [self._flat(arguments[k], k, real) for k in self.made.arrays]
+            return list(self.executable(arrays, real, automatic).split(1, -1))
+        slots = self.recording.replay(list(arguments))
+        values = [slot.to(precision if slot.is_complex() else real) for slot in slots]
+        answer = self.executable(self._arrays(arguments, values, real), real, automatic)
+        if self.made.words is None:
+            return measure(answer, self.measurements, values)
+        if self.made.sums is None:
+            return list(answer.split(1, -1))
+        return [
+            torch.stack(
+                torch.broadcast_tensors(
+                    *[values[slot].real * answer[..., word] for slot, word in members]
+                )
+            ).sum(0).unsqueeze(-1)
+            for members in self.made.sums
+        ]
+
+    def _flat(self, argument: Tensor, number: int, real: torch.dtype) -> Tensor:
+        core = self.recording.shapes[number]
+        if argument.dtype != real:
+            argument = argument.to(real)
+        if len(core) == 1:
+            return argument
+        return argument.reshape(*argument.shape[: argument.dim() - len(core)], -1)
+
+    def _arrays(
+        self, arguments: Sequence[Tensor], values: Sequence[Tensor], real: torch.dtype
+    ) -> list[Tensor]:
+        arrays = []
+        for array, picked in zip(self.made.arrays, self.made.picked, strict=True):
+            if picked is None:
+                arrays.append(self._flat(arguments[array], array, real))
+                continue
+            slots = self.recording.groups[array - len(self.recording.shapes)].slots
+            arrays.append(torch.stack([values[slots[k]].real for k in picked], -1))
+        return arrays
+
+    def _reference(self, *arrays: Tensor) -> Tensor:
+        """What the kernel computes of these arrays, in PyTorch, with all its derivatives."""
+        real = arrays[0].dtype if arrays else torch.float64
+        values: list[Tensor] = [torch.ones((), dtype=real)] * self.slots
+        for slot, value in self.recording.constants:
+            values[slot] = value.to(real.to_complex() if value.is_complex() else real)
+        for array, picked, tensor in zip(self.made.arrays, self.made.picked, arrays, strict=True):
+            if picked is not None:
+                slots = self.recording.groups[array - len(self.recording.shapes)].slots
+                for place, k in enumerate(picked):
+                    values[slots[k]] = tensor[..., place]
+                continue
+            for slot, argument, position in self.recording.gathers:
+                if argument == array and position.dim() == 0:
+                    values[slot] = tensor[..., int(position)]
+        state = statevector.ground(self.wires, real.to_complex(), torch.device("cpu"))
+        state = evolve(state, self.operations, values)
+        values.append(torch.ones((), dtype=real))
+        return torch.cat(torch.broadcast_tensors(*measure(state, self._observed, values)), -1)
+
+    @property
+    def slots(self) -> int:
+        """The number of slots of the program."""
+        recording = self.recording
+        return (
+            len(recording.constants)
+            + len(recording.gathers)
+            + sum(len(group.slots) for group in recording.groups)
+        )

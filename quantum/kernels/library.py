@@ -1,0 +1,152 @@
+"""Loads the compiled kernel, the widest instruction set that this machine runs (floor 0)."""
+
+import ctypes
+import functools
+import logging
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["Circuit", "available", "instruction_set", "load"]
+
+_log = logging.getLogger("quantum")
+_SETS = ("avx512", "avx2", "portable")
+_SUFFIX = {"Darwin": ".dylib", "Windows": ".dll"}.get(platform.system(), ".so")
+_ENGINE = "BORROMEAN_ENGINE"  # "torch" switches the kernel off
+
+
+@functools.cache
+def load() -> ctypes.CDLL | None:
+    """The library, None where it was not built or is switched off (said once, by logging).
+
+    Example:
+        >>> load() is load()
+        True
+    """
+    if os.environ.get(_ENGINE, "").lower() == "torch":
+        return None
+    limit = os.environ.get(_ENGINE, "").lower()
+    for name in _SETS[_SETS.index(limit) if limit in _SETS else 0 :]:
+        path = _path(name)
+        if path is None or not _runs(name):
+            continue
+        try:
+            return _declared(ctypes.CDLL(str(path)))
+        except OSError as error:
+            _log.warning("the compiled circuit kernel %s does not load: %s", path.name, error)
+    _log.warning(
+        "no compiled circuit kernel is installed: circuits run in PyTorch, several times slower; "
+        "reinstall borromean where a C++ compiler is found"
+    )
+    return None
+
+
+def available() -> bool:
+    """Whether circuits on the CPU run in the compiled kernel.
+
+    Example:
+        >>> available() == (load() is not None)
+        True
+    """
+    return load() is not None
+
+
+def instruction_set() -> str | None:
+    """The instruction set of the loaded kernel, None without one.
+
+    Example:
+        >>> instruction_set() in (None, "avx512", "avx2", "portable")
+        True
+    """
+    library = load()
+    return None if library is None else library.borromean_target().decode()
+
+
+def _path(name: str) -> Path | None:
+    """Where a library lies: beside this file, or where an editable installation put it."""
+    folders = [Path(__file__).parent]
+    try:
+        installed = distribution("borromean").locate_file("quantum/kernels")
+        folders.append(Path(str(installed)))
+    except PackageNotFoundError:
+        pass
+    for folder in folders:
+        path = folder / f"libborromean_{name}{_SUFFIX}"
+        if path.is_file():
+            return path
+    return None
+
+
+def _runs(name: str) -> bool:
+    """Whether this machine has the instructions of a library; the portable one knows."""
+    if name == "portable":
+        return True
+    portable = _path("portable")
+    try:
+        return portable is not None and bool(
+            ctypes.CDLL(str(portable)).borromean_supports(name.encode())
+        )
+    except (OSError, AttributeError):
+        return False
+
+
+def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    pointer, integer, long = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
+    library.borromean_target.restype = ctypes.c_char_p
+    library.borromean_create.argtypes = [pointer, pointer]
+    library.borromean_create.restype = pointer
+    library.borromean_destroy.argtypes = [pointer]
+    library.borromean_saved_bytes.argtypes = [pointer, integer, long, long]
+    library.borromean_saved_bytes.restype = long
+    library.borromean_run.argtypes = [pointer] + [integer] * 4 + [long] * 2 + [pointer] * 7
+    library.borromean_run.restype = integer
+    return library
+
+
+class Circuit:
+    """A circuit that the library holds; freed with this object.
+
+    Args:
+        library: The loaded library.
+        code: The circuit, as `quantum.kernels.compiled` writes it.
+        reals: Its real numbers.
+
+    Raises:
+        MemoryError: The library could not hold it.
+
+    Example:
+        >>> Circuit.__name__
+        'Circuit'
+    """
+
+    def __init__(self, library: ctypes.CDLL, code: np.ndarray, reals: np.ndarray) -> None:
+        self.library = library
+        self.handle = library.borromean_create(code.ctypes.data, reals.ctypes.data)
+        if not self.handle:
+            raise MemoryError("the circuit kernel ran out of memory while reading a circuit")
+
+    def __del__(self) -> None:
+        if getattr(self, "handle", None):
+            self.library.borromean_destroy(self.handle)
+
+    def saved_bytes(self, wide: bool, sets: int, rows: int) -> int:
+        """The size of the final states that a forward run keeps for its backward run."""
+        return int(self.library.borromean_saved_bytes(self.handle, wide, sets, rows))
+
+    def run(self, flags: Sequence[int], sizes: Sequence[int], pointers: Sequence[object]) -> None:
+        """Run it.
+
+        Args:
+            flags: Double precision, backward, states instead of words, threads.
+            sizes: Sets of shared parameters, rows of each.
+            pointers: As the library's function takes them.
+
+        Raises:
+            MemoryError: There is not enough memory.
+        """
+        if self.library.borromean_run(self.handle, *flags, *sizes, *pointers):
+            raise MemoryError("the circuit kernel ran out of memory")

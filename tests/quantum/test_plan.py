@@ -1,0 +1,104 @@
+"""The published table: every cell decides, and names what to use instead where it refuses."""
+
+import pytest
+import torch
+from programs import random_program
+
+from quantum.plan import GRADIENTS, MEASUREMENTS, SIMULATORS, TABLE, plan, reversible
+from quantum.program import Measurement, Operation, Program
+from quantum.simulators import DensityMatrix, Device, StateVector
+from quantum.tracing import record
+
+SIMULATOR = {"StateVector": StateVector(), "DensityMatrix": DensityMatrix(), "Device": Device(None)}
+KINDS = [kind for kind in MEASUREMENTS if kind != "vn_entanglement_entropy"]
+
+
+def program(*kinds, operations=(), values=lambda x: []):
+    measurements = tuple(Measurement(kind, (0, 1)) for kind in kinds)
+    return Program(2, tuple(operations), measurements, record(values, [(2,)]))
+
+
+def test_the_table_is_complete():
+    assert len(TABLE) == len(SIMULATORS) * len(GRADIENTS) * len(MEASUREMENTS)
+    for cell in TABLE.values():
+        assert (cell.exact and cell.sampled) or cell.instead
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("gradient", GRADIENTS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shots", [None, 100])
+def test_plans_follow_the_table(simulator, gradient, kind, shots):
+    cell = TABLE[simulator, gradient, kind]
+    if cell.exact if shots is None else cell.sampled:
+        assert plan(program(kind), SIMULATOR[simulator], gradient, shots).gradient == gradient
+        return
+    with pytest.raises(
+        ValueError, match=f"gradient='{gradient}' of {kind}.*{simulator}.*use"
+    ) as raised:
+        plan(program(kind), SIMULATOR[simulator], gradient, shots)
+    assert cell.instead in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "simulator", "shots", "expected"),
+    [
+        (("expval", "probs"), "StateVector", None, "adjoint"),
+        (("var",), "StateVector", None, "adjoint"),
+        (("expval", "purity"), "StateVector", None, "backprop"),
+        (("state",), "StateVector", None, "backprop"),
+        (("expval",), "DensityMatrix", None, "backprop"),
+        (("expval",), "StateVector", 10, "parameter-shift"),
+        (("sample",), "StateVector", 10, "none"),
+        (("expval",), "Device", None, "best"),
+    ],
+)
+def test_left_to_the_plan(kinds, simulator, shots, expected):
+    decided = plan(program(*kinds), SIMULATOR[simulator], "auto", shots)
+    assert (decided.gradient, decided.automatic, decided.shots) == (expected, True, shots)
+
+
+def test_unknown_gradients():
+    with pytest.raises(ValueError, match=r"must be 'auto' or one of .*got 'adjiont'"):
+        plan(program("expval"), StateVector(), "adjiont")
+
+
+MATRICES = [
+    (lambda x: [torch.eye(2)], "QubitUnitary", True, None),
+    (
+        lambda x: [torch.diag(torch.tensor([1.0, 0.0]))],
+        "QubitUnitary",
+        False,
+        "QubitUnitary on wires",
+    ),
+    (lambda x: [torch.ones(2)], "DiagonalQubitUnitary", True, None),
+    (
+        lambda x: [torch.tensor([1.0, 0.5])],
+        "DiagonalQubitUnitary",
+        False,
+        "DiagonalQubitUnitary on",
+    ),
+    (lambda x: [torch.diag(torch.exp(1j * x))], "QubitUnitary", False, None),
+    (lambda x: [torch.tensor(0.4j)], "PauliExponential", True, None),
+    (lambda x: [torch.tensor(0.4)], "PauliExponential", False, "PauliExponential on"),
+    (lambda x: [x[0] * 1j], "PauliExponential", False, None),
+]
+
+
+@pytest.mark.parametrize(("values", "gate", "known", "refused"), MATRICES)
+def test_circuits_that_cannot_be_undone(values, gate, known, refused):
+    operation = Operation(gate, (0,), (0,), setting="X")
+    made = program("expval", operations=[operation], values=values)
+    assert reversible(made) is known
+    assert plan(made, StateVector(), "auto").gradient == ("adjoint" if known else "backprop")
+    if refused is None:
+        assert plan(made, StateVector(), "adjoint").gradient == "adjoint"
+    else:
+        with pytest.raises(ValueError, match=f"{refused}.*gradient='backprop'"):
+            plan(made, StateVector(), "adjoint")
+
+
+def test_channels_cannot_be_undone():
+    channel = Operation("AmplitudeDamping", (0,), (0,), unitary=False)
+    assert not reversible(program("expval", operations=[channel], values=lambda x: [x[0]]))
+    assert reversible(random_program(3, names=["RX", "Rot", "IsingXX"]))
