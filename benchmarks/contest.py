@@ -76,7 +76,7 @@ CONTESTANTS = {
     "torch_layer": Entry("qml.qnn.TorchLayer", "torch_layer"),
     "torch_layer_vmap": Entry("vmap over TorchLayer", "torch_layer", which="vmap"),
     "pennylane_jax": Entry("PennyLane + jax jit", "pennylane_jax", "pennylane_jax"),
-    "quimb_jax": Entry("quimb + jax jit + vmap", "quimb_jax", "quimb_jax", largest=16),
+    "quimb_jax": Entry("quimb + jax jit + vmap", "quimb_jax", "quimb_jax", largest=12),
     "tensorcircuit_scan": Entry(
         "tensorcircuit-ng + jax, scan", "tensorcircuit_scan", "tensorcircuit_scan"
     ),

@@ -9,6 +9,7 @@ __all__ = ["DEFAULT_CACHE", "REQUIREMENTS", "find", "install"]
 
 DEFAULT_CACHE = Path("~/.cache/borromean-benchmarks").expanduser()
 REQUIREMENTS = Path(__file__).parent / "peers" / "requirements"
+_COMPLETE = "complete"  # a file that an interrupted installation lacks
 
 
 def find(name: str | None, cache: Path) -> Path | str:
@@ -24,7 +25,8 @@ def find(name: str | None, cache: Path) -> Path | str:
     reason = cache / f"{name}.failed"
     if reason.exists():
         return reason.read_text()
-    return python if python.exists() else f"not installed: run with --install {name}"
+    complete = python.exists() and (cache / name / _COMPLETE).exists()
+    return python if complete else f"not installed: run with --install {name}"
 
 
 def install(name: str, cache: Path) -> Path | str:
@@ -48,6 +50,7 @@ def install(name: str, cache: Path) -> Path | str:
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        reason.write_text("pip: " + " ".join(errors or done.stderr.splitlines()[-3:]))
+        reason.write_text("pip: " + " ".join((errors or done.stderr.splitlines())[-1:])[:500])
         return reason.read_text()
+    (cache / name / _COMPLETE).touch()
     return python

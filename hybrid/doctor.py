@@ -66,7 +66,7 @@ def examine(folder: str | os.PathLike[str] = ".") -> Report:
         if version is None:
             problems.append(f"{name} is not installed: pip install {distribution}")
     facts |= {name: _version(of) or "not installed (optional)" for name, of in OPTIONAL.items()}
-    facts["circuit engine"] = "pure torch state vector"
+    facts["circuit engine"] = _circuit_engine()
     try:
         import torch  # broken installations are what this file is for
     except Exception as error:
@@ -78,6 +78,17 @@ def examine(folder: str | os.PathLike[str] = ".") -> Report:
     facts["packages in"] = str(ROOT)
     problems += clashes() + resolved_elsewhere() + shadows(folder)
     return Report(facts, tuple(problems))
+
+
+def _circuit_engine() -> str:
+    try:
+        from quantum.kernels.library import instruction_set
+    except Exception as error:  # a broken NumPy, say
+        return f"unknown ({error})"
+    name = instruction_set()
+    if name is None:
+        return "PyTorch (no compiled kernel: install again where a C++ compiler is found)"
+    return f"compiled kernel ({name}), PyTorch on other devices"
 
 
 def clashes(owners: Mapping[str, Iterable[str]] | None = None) -> list[str]:

@@ -16,12 +16,26 @@ from typing import Any
 
 _HOME = {
     "CircuitLayer": "quantum.layer",
+    "DensityMatrix": "quantum.simulators",
+    "Device": "quantum.simulators",
+    "Resources": "quantum.resources",
+    "StateVector": "quantum.simulators",
     "UnsupportedOperation": "quantum.gates",
+    "diagram": "quantum.drawing",
+    "metric_tensor": "quantum.metric",
+    "openqasm": "quantum.drawing",
 }
 
 __all__ = [
     "CircuitLayer",
+    "DensityMatrix",
+    "Device",
+    "Resources",
+    "StateVector",
     "UnsupportedOperation",
+    "diagram",
+    "metric_tensor",
+    "openqasm",
 ]
 
 

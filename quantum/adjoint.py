@@ -47,7 +47,7 @@ def run(
         RuntimeError: When a second derivative is computed and ``automatic`` is False.
 
     Example:
-        >>> from quantum.program import Term
+        >>> from quantum.program import Operation, Term
         >>> from quantum.tracing import record
         >>> recording = record(lambda x: [x[0], 1.0], [(1,)])
         >>> z = Measurement("expval", terms=(Term(1, (Operation("PauliZ", (0,)),)),))
@@ -69,8 +69,8 @@ def run(
     if not unseen:
         return answers
     # What no measurement sees has a gradient all the same: zero.
-    zero = sum(arguments[number].reshape(-1)[:0].sum() for number in sorted(unseen))
-    return [answer + zero.to(answer.dtype) for answer in answers]
+    nothing = torch.cat([arguments[number].reshape(-1)[:0] for number in sorted(unseen)]).sum()
+    return [answer + nothing.to(answer.dtype) for answer in answers]
 
 
 def _used(program: Program) -> frozenset[int]:
@@ -155,28 +155,52 @@ def _final(layout: _Layout, parameters: Parameters, automatic: bool) -> Tensor:
     return sweep(chosen.steps, start, tensors, automatic=automatic)
 
 
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """Which measurements are sums of Pauli words, and how the words add up."""
+
+    numbers: tuple[int, ...]
+    asked: tuple[Measurement, ...]
+    own: tuple[tuple[tuple[int, int], ...], ...]
+    words: tuple[tuple[int, int], ...]
+    others: tuple[int, ...]
+    table: Tensor | None  # (words, measurements) where all coefficients are constants
+    plain: bool  # the table is the identity
+
+
+@functools.lru_cache(maxsize=128)
+def _reading(program: Program) -> _Reading:
+    every = [_words(m, program.wires) for m in program.measurements]
+    numbers = tuple(number for number, own in enumerate(every) if own is not None)
+    asked = tuple(program.measurements[number] for number in numbers)
+    own = tuple(tuple(found) for found in every if found is not None)
+    words = tuple(dict.fromkeys(word for found in own for word in found))
+    others = tuple(number for number, found in enumerate(every) if found is None)
+    known = dict(program.recording.constants)
+    table: Tensor | None = None
+    if all(term.coefficient in known for measurement in asked for term in measurement.terms):
+        with torch.inference_mode(False):
+            table = torch.zeros(len(words), len(asked), dtype=torch.float64)
+            for column, (measurement, found) in enumerate(zip(asked, own, strict=True)):
+                for term, word in zip(measurement.terms, found, strict=True):
+                    table[words.index(word), column] += known[term.coefficient].real
+    plain = table is not None and len(words) == len(asked)
+    plain = plain and torch.equal(table, torch.eye(len(words), dtype=torch.float64))  # type: ignore[arg-type]
+    return _Reading(numbers, asked, own, words, others, table, plain)
+
+
 def _read(program: Program, state: Tensor, parameters: Parameters) -> list[Tensor]:
     """All measurements of the final state."""
-    wires = program.wires
-    every = [_words(m, wires) for m in program.measurements]
-    words = tuple(dict.fromkeys(word for own in every if own is not None for word in own))
-    answers: list[Tensor | None] = [None] * len(every)
-    if words:
-        values = _batched(expectations(state, words), parameters)
-        numbers = [number for number, own in enumerate(every) if own is not None]
-        asked = [program.measurements[number] for number in numbers]
-        columns = _combined(
-            asked, [own for own in every if own is not None], words, values, parameters
-        )
-        for number, column in zip(numbers, columns, strict=True):
-            answers[number] = column
-    others = [number for number, own in enumerate(every) if own is None]
-    if others:
-        rows = _batched(state, parameters)
-        asked = [program.measurements[number] for number in others]
-        for number, answer in zip(others, measure(rows, asked, parameters.every()), strict=True):
-            answers[number] = answer
-    return [answer for answer in answers if answer is not None]
+    reading = _reading(program)
+    answers: dict[int, Tensor] = {}
+    if reading.words:
+        values = _batched(expectations(state, reading.words), parameters)
+        answers.update(zip(reading.numbers, _combined(reading, values, parameters), strict=True))
+    if reading.others:
+        asked = [program.measurements[number] for number in reading.others]
+        found = measure(_batched(state, parameters), asked, parameters.every())
+        answers.update(zip(reading.others, found, strict=True))
+    return [answers[number] for number in sorted(answers)]
 
 
 def _batched(values: Tensor, parameters: Parameters) -> Tensor:
@@ -187,28 +211,16 @@ def _batched(values: Tensor, parameters: Parameters) -> Tensor:
     return moved.reshape(*moved.shape[:-2], *sizes, moved.shape[-1])
 
 
-def _combined(
-    asked: Sequence[Measurement],
-    own: Sequence[Sequence[tuple[int, int]]],
-    words: Sequence[tuple[int, int]],
-    values: Tensor,
-    parameters: Parameters,
-) -> list[Tensor]:
+def _combined(reading: _Reading, values: Tensor, parameters: Parameters) -> list[Tensor]:
     """Sums of words with their coefficients, ``(*batch, 1)`` each."""
-    known = dict(parameters.recording.constants)
-    slots = [term.coefficient for measurement in asked for term in measurement.terms]
-    place = {word: number for number, word in enumerate(words)}
-    if all(slot in known for slot in slots):
-        table = torch.zeros(len(words), len(asked), dtype=torch.float64)
-        for column, (measurement, found) in enumerate(zip(asked, own, strict=True)):
-            for term, word in zip(measurement.terms, found, strict=True):
-                table[place[word], column] += known[term.coefficient].real
-        if table.shape[0] != table.shape[1] or not torch.equal(table, torch.eye(len(table))):
-            values = values @ table.to(values)
+    if reading.table is not None:
+        if not reading.plain:
+            values = values @ reading.table.to(values)
         return list(values.split(1, -1))
     every = parameters.every()
+    place = {word: number for number, word in enumerate(reading.words)}
     columns = []
-    for measurement, found in zip(asked, own, strict=True):
+    for measurement, found in zip(reading.asked, reading.own, strict=True):
         terms = zip(measurement.terms, found, strict=True)
         parts = [every[term.coefficient].real * values[..., place[word]] for term, word in terms]
         columns.append(sum(parts[1:], parts[0]).unsqueeze(-1))

@@ -92,6 +92,8 @@ def branched(
             mean, square = _moments(measurement, leaf, labels, wires, simulator)
             firsts[place] = firsts[place] + leaf.weight * mean
             seconds[place] = seconds[place] + leaf.weight * square
+    if isinstance(total, float):  # no branch is left: nothing has a value
+        return [_lost(measurement, wires) for measurement in asked]
     return [
         torch.as_tensor(
             second / total - (first / total) ** 2
@@ -226,6 +228,12 @@ def _relabelled(measurement: MeasurementProcess, labels: dict[Operator, str]) ->
     if isinstance(measurement, qml.measurements.CountsMP):
         options["all_outcomes"] = measurement.all_outcomes
     return type(measurement)(obs=values, **options)
+
+
+def _lost(measurement: MeasurementProcess, wires: Wires) -> Tensor:
+    of_states = isinstance(measurement, qml.measurements.ProbabilityMP)
+    shape = (2 ** len(measurement.wires or wires),) if of_states else ()
+    return torch.full(shape, torch.nan, dtype=torch.float64)
 
 
 def _moments(

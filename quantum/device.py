@@ -127,20 +127,14 @@ class _Simulator(Device):
         method = config.gradient_method
         if method == "best":
             method = "backprop" if self._traces(config) else "adjoint"
-        own = method in ("backprop", "adjoint")
-        products = config.use_device_jacobian_product
-        return replace(
-            config,
-            gradient_method=method,
-            use_device_gradient=own
-            if config.use_device_gradient is None
-            else config.use_device_gradient,
-            use_device_jacobian_product=method == "adjoint" if products is None else products,
-            grad_on_execution=False
-            if config.grad_on_execution is None
-            else config.grad_on_execution,
-            mcm_config=self._branching(config.mcm_config, circuit),
-        )
+        given = {
+            "use_device_gradient": method in ("backprop", "adjoint"),
+            "use_device_jacobian_product": method == "adjoint",
+            "grad_on_execution": False,
+        }
+        given = {key: value for key, value in given.items() if getattr(config, key) is None}
+        branching = self._branching(config.mcm_config, circuit)
+        return replace(config, gradient_method=method, mcm_config=branching, **given)
 
     def preprocess_transforms(
         self, execution_config: ExecutionConfig | None = None

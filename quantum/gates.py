@@ -7,6 +7,7 @@ leading dimensions, ``(*lead,)`` for angles, and matrices are ``(*lead, d, d)``.
 follow PennyLane; controls are not part of the table, they are added when a gate is applied.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 __all__ = ["TABLE", "Gate", "UnsupportedOperation", "matrix"]
 
@@ -180,20 +182,40 @@ def _pauli_exponential(exponent: Tensor, **_: Any) -> Tensor:
     return torch.stack([torch.cosh(exponent), torch.sinh(exponent)], -1)
 
 
+def _pairs(signs: tuple[float, ...], *parts: Tensor) -> Tensor:
+    """Real and imaginary parts, row by row, times ``signs`` → ``(*lead, 2, 2)``.
+
+    Real arithmetic: a product of a real and a complex tensor costs autograd three calls more.
+    """
+    together = torch.stack(parts, -1) * _signs(signs, parts[0].dtype, parts[0].device)
+    return torch.view_as_complex(together.unflatten(-1, (2, 2, 2)))
+
+
+@functools.lru_cache(maxsize=64)
+def _signs(signs: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False), temporarily_clear_interpreter_stack():  # it is kept
+        return torch.tensor(signs, dtype=dtype, device=device)
+
+
 def _rx(angle: Tensor) -> Tensor:
-    cosine, sine = _complex(torch.cos(angle / 2)), -1j * torch.sin(angle / 2)
-    return _rows([cosine, sine], [sine, cosine])
+    half = angle / 2
+    c, s = torch.cos(half), torch.sin(half)
+    return _pairs((1, 0, 0, -1, 0, -1, 1, 0), c, s, c, s, c, s, c, s)
 
 
 def _ry(angle: Tensor) -> Tensor:
-    cosine, sine = torch.cos(angle / 2), torch.sin(angle / 2)
-    return _complex(_rows([cosine, -sine], [sine, cosine]))
+    half = angle / 2
+    c, s = torch.cos(half), torch.sin(half)
+    return _pairs((1, 0, -1, 0, 1, 0, 1, 0), c, s, s, s, s, c, c, c)
 
 
 def _rot(phi: Tensor, theta: Tensor, omega: Tensor) -> Tensor:
-    cosine, sine = torch.cos(theta / 2), torch.sin(theta / 2)
-    plus, minus = _phase((phi + omega) / 2), _phase((phi - omega) / 2)
-    return _rows([plus.conj() * cosine, -minus * sine], [minus.conj() * sine, plus * cosine])
+    phi, theta, omega = torch.broadcast_tensors(phi, theta, omega)
+    half, plus, minus = theta / 2, (phi + omega) / 2, (phi - omega) / 2
+    c, s = torch.cos(half), torch.sin(half)
+    a, b = torch.cos(plus) * c, torch.sin(plus) * c
+    d, e = torch.cos(minus) * s, torch.sin(minus) * s
+    return _pairs((1, -1, -1, -1, 1, -1, 1, 1), a, b, d, e, d, e, a, b)
 
 
 def _u3(theta: Tensor, phi: Tensor, delta: Tensor) -> Tensor:

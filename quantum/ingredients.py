@@ -57,7 +57,7 @@ class Parameters:
         self._flat: dict[int, Tensor] = {}
         self._all: list[Tensor] | None = None
 
-    @property
+    @functools.cached_property
     def like(self) -> Tensor:
         """A real tensor of the precision and device of everything that is made."""
         device = self.arguments[0].device if self.arguments else None
@@ -95,7 +95,8 @@ class Parameters:
     def _aligned(self, values: Tensor, core: int) -> Tensor:
         """``(slots, *own lead, *core)`` → ``(slots, *lead, rows or 1, *core)``."""
         end = values.dim() - core
-        own, cores = values.shape[1:end], values.shape[end:]
+        own: tuple[int, ...] = tuple(values.shape[1:end])
+        cores = values.shape[end:]
         own = (*[1] * (len(self.lead) - len(own)), *own)
         front, rows = own[: self.split], own[self.split :]
         if math.prod(rows) == 1 or rows == self.lead[self.split :]:
@@ -142,7 +143,7 @@ def made(ingredients: Sequence[Ingredient], parameters: Parameters) -> list[Tens
         recipe = ingredients[numbers[0]].recipe
         slots = [ingredients[number].slots for number in numbers]
         stacked = _made(recipe, slots, parameters)
-        if len(stacked) == 1:
+        if stacked.shape[0] == 1:
             parts = [stacked.squeeze(0)] * len(numbers)
         else:
             parts = list(stacked.unbind(0))
@@ -190,31 +191,35 @@ def _columns(
 
 def _dense(recipe: Recipe, slots: Sequence[tuple[int, ...]], parameters: Parameters) -> Tensor:
     """Matrices ``(stack or 1, *lead, 1, d, d)``."""
-    chains = _chains(recipe)
-    if chains is None:
+    plain, numbers, alike = _chains(recipe)
+    if not plain:
         return _evolved(recipe, _columns(recipe.operations, slots, parameters), parameters)
-    numbers = [[slot for o in chain for slot in o.slots] for chain in chains]
-    plain = [_renumbered(chain) for chain in chains]
-    if any(chain != plain[0] for chain in plain):
+    if not alike:
         picked = [[tuple(s[n] for n in own) for s in slots] for own in numbers]
         pairs = zip(plain, picked, strict=True)
         return functools.reduce(_outer, [_chain(c, own, parameters) for c, own in pairs])
     # Alike on all wires: one stack of all chains, then products of neighbours.
     flat = [tuple(s[n] for n in own) for s in slots for own in numbers]
     single = _chain(plain[0], flat, parameters)
-    if len(single) == 1:
-        return _kron(single.expand(len(chains), *single.shape[1:]).unsqueeze(1))
-    return _kron(single.unflatten(0, (len(slots), len(chains))).transpose(0, 1))
+    if single.shape[0] == 1:
+        return _kron(single.expand(len(plain), *single.shape[1:]).unsqueeze(1))
+    return _kron(single.unflatten(0, (len(slots), len(plain))).transpose(0, 1))
 
 
-def _chains(recipe: Recipe) -> list[list[Operation]] | None:
-    """The operations by wire, where each acts on one wire only."""
+Chains = tuple[list[list[Operation]], list[list[int]], bool]
+
+
+@functools.lru_cache(maxsize=1024)
+def _chains(recipe: Recipe) -> Chains:
+    """Operations by wire, their slots, whether all wires are alike; empty where wires meet."""
     chains: list[list[Operation]] = [[] for _ in range(recipe.wires)]
     for operation in recipe.operations:
         if len(operation.wires) != 1 or operation.controls:
-            return None
+            return [], [], False
         chains[operation.wires[0]].append(operation)
-    return chains
+    numbers = [[slot for o in chain for slot in o.slots] for chain in chains]
+    plain = [_renumbered(chain) for chain in chains]
+    return plain, numbers, all(chain == plain[0] for chain in plain)
 
 
 def _renumbered(chain: Sequence[Operation]) -> list[Operation]:
@@ -228,19 +233,20 @@ def _renumbered(chain: Sequence[Operation]) -> list[Operation]:
 
 def _outer(left: Tensor, right: Tensor) -> Tensor:
     r""":math:`A \otimes B` of matrices."""
-    made = left[..., :, None, :, None] * right[..., None, :, None, :]
-    return made.flatten(-4, -3).flatten(-2, -1)
+    size = left.shape[-1] * right.shape[-1]
+    made = left.unsqueeze(-2).unsqueeze(-1) * right.unsqueeze(-2).unsqueeze(-4)
+    return made.reshape((*made.shape[:-4], size, size))
 
 
 def _kron(parts: Tensor) -> Tensor:
     """The product of ``(count, ...)`` matrices in order."""
     last: list[Tensor] = []
-    while len(parts) > 1:
-        if len(parts) % 2:
+    while (count := parts.shape[0]) > 1:
+        if count % 2:
             last.append(parts[-1])
             parts = parts[:-1]
-        parts = _outer(parts[0::2], parts[1::2])
-    return functools.reduce(_outer, [parts[0], *reversed(last)])
+        parts = _outer(*parts.unflatten(0, (count // 2, 2)).unbind(1))
+    return functools.reduce(_outer, [parts.squeeze(0), *reversed(last)])
 
 
 def _gate(operation: Operation, columns: Sequence[Tensor], like: Tensor) -> tuple[str, Tensor]:
@@ -336,11 +342,10 @@ def product(factors: Sequence[Tensor]) -> Tensor:
         >>> product([torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [5.0]])]).flatten()
         tensor([ 3.,  5.,  6., 10.])
     """
-    if len(factors) > 2 and len({factor.shape for factor in factors}) == 1:
+    if len(factors) > 3 and len({factor.shape for factor in factors}) == 1:
         half = len(factors) // 2
-        left, right = torch.stack(factors[0 : 2 * half : 2]), torch.stack(factors[1 : 2 * half : 2])
-        pairs = _joined(left, right).unbind(0)
-        return product([*pairs, *factors[2 * half :]])
+        pairs = torch.stack(list(factors[: 2 * half])).unflatten(0, (half, 2)).unbind(1)
+        return product([*_joined(*pairs).unbind(0), *factors[2 * half :]])
     if len(factors) == 1:
         return factors[0]
     half = len(factors) // 2

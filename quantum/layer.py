@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from quantum import foreign
 from quantum.circuit import capture, quantum_function
-from quantum.engine import run
-from quantum.plan import Gradient, Plan, plan
-from quantum.resources import require_memory
+from quantum.evaluation import Evaluator
+from quantum.fingerprint import Fingerprint
+from quantum.plan import Gradient, plan
+from quantum.resources import Resources, resources
 from quantum.signature import Reference, checked_shapes
 from quantum.simulators import DensityMatrix, Device, Simulator, StateVector
 
@@ -28,8 +29,10 @@ class CircuitLayer(nn.Module):
     r"""A quantum circuit as a layer ``(*batch, in) → (*batch, out)``.
 
     The function is traced once: its Python code runs on example values, and each call then only
-    computes gate parameters and amplitudes. So its structure must be a pure function of shapes;
-    values of closures and globals are those at tracing time (`retrace` reads them anew).
+    computes gate parameters and amplitudes. So its structure must be a pure function of shapes and
+    of what can be seen from the function: its closure, globals, defaults and attributes. Where one
+    of these has changed, the next call traces anew; `retrace` does so for what cannot be seen, such
+    as files or random numbers.
 
     Leading dimensions of inputs and weights broadcast. Weights with leading dimensions come in
     through `torch.func.functional_call`. Several measurements are concatenated on the last axis in
@@ -61,7 +64,8 @@ class CircuitLayer(nn.Module):
         shots: The number of shots, None: exact.
         gradient: How it is differentiated, as asked for.
         out_features: The size of the last axis of the answer, None before it is known.
-        engine: What runs the circuit.
+        engine: What runs the circuit: "kernel" on the CPU where the compiled kernel runs it, "torch"
+            everywhere else, or the name of a PennyLane device.
         broadcasts_parameters: Weights may have leading dimensions: True.
         prior_scales: Weight name → scale of a wide prior for it, in radians.
 
@@ -85,7 +89,6 @@ class CircuitLayer(nn.Module):
         torch.Size([4, 7, 2])
     """
 
-    engine: str = "torch"
     broadcasts_parameters = True
 
     def __init__(
@@ -106,8 +109,9 @@ class CircuitLayer(nn.Module):
         self._wires = source.wires
         self._function = Reference(source.function)
         self._shapes = checked_shapes(source.function, weight_shapes)
-        self._plan: Plan | None = None
-        self._script: foreign.Script | None = None
+        self._evaluator: Evaluator | None = None
+        self._fingerprint = Fingerprint()
+        self._seen: set[Any] = set()  # signatures of calls that need no further check
         self.simulator = _checked_simulator(simulator)
         self.shots = _checked_shots(source.shots if shots is None else shots)
         self.gradient = gradient
@@ -132,12 +136,35 @@ class CircuitLayer(nn.Module):
     @property
     def out_features(self) -> int | None:
         """The size of the last axis of the answer; None before it is known, and for counts."""
-        if self._plan is None:
+        if self._evaluator is None:
             return None
-        first = self._plan.program.measurements[0]
+        program = self._evaluator.plan.program
+        first = program.measurements[0]
         if first.draws and (first.terms or first.kind == "counts"):
             return None if first.kind == "counts" else self.shots
-        return self._plan.program.out_features
+        return program.out_features
+
+    @property
+    def engine(self) -> str | None:
+        """What runs the circuit; None before the number of inputs is known."""
+        if self._evaluator is None:
+            return None
+        if isinstance(self.simulator, Device):
+            return str(self.simulator.device.name)
+        return "torch" if self._evaluator.kernel is None else "kernel"
+
+    def resources(self, rows: int = 1) -> Resources:
+        """Wires, gates, depth and bytes of the circuit.
+
+        Args:
+            rows: The number of rows that the bytes are for.
+
+        Raises:
+            ValueError: The number of inputs is not known yet.
+        """
+        if self._evaluator is None:
+            raise ValueError("in_features is not known yet: give it, or call the layer once first")
+        return resources(self._evaluator.plan.program, self.simulator, rows)
 
     def retrace(self) -> None:
         """Trace the function again, with what its closure and globals hold now.
@@ -148,7 +175,7 @@ class CircuitLayer(nn.Module):
         """
         if self.in_features is None:
             raise ValueError("in_features is not known yet: give it, or call the layer once first")
-        self._plan = self._traced(self.in_features)
+        self._trace(self.in_features)
 
     def forward(self, inputs: Tensor, *, generator: torch.Generator | None = None) -> Any:
         """The measurements for each row of ``inputs``, ``(*batch, in) → (*batch, out)``.
@@ -164,28 +191,61 @@ class CircuitLayer(nn.Module):
             TypeError: Inputs or weights are not of a floating point type.
             ValueError: Inputs or weights have the wrong shape.
         """
-        chosen = self._checked_plan(inputs)
-        weights = [self._checked_weight(name) for name in self._shapes]
-        arguments = [inputs, *weights]
+        compiling = torch.compiler.is_compiling()
+        if not compiling:
+            if self._fingerprint.changed() is not None:
+                self.retrace()
+            weights = [getattr(self, name) for name in self._shapes]
+            signature = self._signature(inputs, weights, generator)
+            if signature in self._seen:
+                return self._quick([inputs, *weights])
+        evaluator = self._checked_evaluator(inputs)
+        arguments = [inputs, *(self._checked_weight(name) for name in self._shapes)]
         lead = _broadcast([a.shape[: a.dim() - len(s)] for a, s in self._cored(arguments)], self)
-        dtype, working = _dtypes(inputs, weights, self.simulator)
         self._check_sampling(generator)
-        with torch.autocast(inputs.device.type, enabled=False):
-            arguments = [a.to(working) for a in arguments]
-            answers = self._answers(chosen, arguments, lead, working, generator)
-        measurement = chosen.program.measurements[0]
-        if measurement.draws:
-            return answers[0]
-        mixed = isinstance(self.simulator, DensityMatrix) and measurement.kind == "state"
-        events = 2 if mixed or measurement.kind == "density_matrix" else 1
-        answers = [a.expand(*lead, *a.shape[a.dim() - events :]) for a in answers]
-        answer = answers[0] if len(answers) == 1 else torch.cat(answers, -1)
-        return answer if answer.is_complex() else answer.to(dtype)
+        if compiling:
+            return torch.ops.borromean.circuit(arguments, evaluator.number)
+        answer = evaluator(arguments, lead, generator)
+        if self._is_quick(evaluator, arguments, lead):
+            if len(self._seen) > 256:
+                self._seen.clear()
+            self._seen.add(signature)
+        return answer
+
+    @staticmethod
+    def _signature(inputs: Any, weights: Sequence[Any], generator: Any) -> Any:
+        """What decides all checks of a call; None where it cannot be told."""
+        try:
+            parts = [(tensor.shape, tensor.dtype, tensor.is_cpu) for tensor in (inputs, *weights)]
+        except AttributeError:
+            return None
+        return (generator is None, *parts)
+
+    def _is_quick(self, evaluator: Evaluator, arguments: Sequence[Tensor], lead: Any) -> bool:
+        """Whether calls like this one go to the kernel as they are."""
+        kernel = evaluator.kernel
+        if kernel is None or not (kernel.direct and kernel.simple):
+            return False
+        dtype, working = evaluator.dtypes(arguments)
+        alike = all(a.dtype == dtype == working and a.is_cpu for a in arguments)
+        leads = [a.shape[: a.dim() - len(s)] for a, s in self._cored(arguments)]
+        read = torch.broadcast_shapes(*[leads[k] for k in kernel.made.arrays]) == lead
+        return alike and read
+
+    def _quick(self, arguments: Sequence[Tensor]) -> Tensor:
+        evaluator = self._evaluator
+        kernel = None if evaluator is None else evaluator.kernel
+        if evaluator is None or kernel is None:
+            raise RuntimeError("the circuit was taken away during a call")
+        return kernel.words(arguments, arguments[0].dtype, evaluator.plan.automatic)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_seen": set()}
 
     def extra_repr(self) -> str:
         """What ``print(layer)`` shows between the brackets."""
         weights = ", ".join(f"{name}: {shape}" for name, shape in self._shapes.items())
-        wires = None if self._plan is None else self._plan.program.wires
+        wires = None if self._evaluator is None else self._evaluator.plan.program.wires
         drawn = "" if self.shots is None else f"shots={self.shots}, "
         return (
             f"{self._function.name}, in_features={self.in_features}, "
@@ -193,36 +253,28 @@ class CircuitLayer(nn.Module):
             f"{drawn}simulator={type(self.simulator).__name__}, engine={self.engine!r}"
         )
 
-    def _traced(self, in_features: int) -> Plan:
+    def _trace(self, in_features: int) -> Evaluator:
+        """Read the function and forget what was known of an earlier trace."""
         shapes = {"the inputs": (in_features,), **self._shapes}
         function, wires = self._function.resolve(), self._wires
+        fingerprint, script = Fingerprint.of(function), None
         with _TRACING:
             if isinstance(self.simulator, Device):
                 own = self.simulator.device.wires
-                self._script = foreign.script(function, shapes, wires if own is None else list(own))
-                program = self._script.program
+                script = foreign.script(function, shapes, wires if own is None else list(own))
+                program = script.program
             else:
                 mixed = isinstance(self.simulator, DensityMatrix)
                 program = capture(function, shapes, wires, channels=mixed)
         if self.shots is None and program.measurements[0].draws:
             kind = program.measurements[0].kind
             raise ValueError(f"the circuit returns {kind}, which needs shots: give shots=1000, say")
-        return plan(program, self.simulator, self.gradient, self.shots)
-
-    def _answers(
-        self,
-        chosen: Plan,
-        arguments: Sequence[Tensor],
-        lead: torch.Size,
-        working: torch.dtype,
-        generator: torch.Generator | None,
-    ) -> list[Any]:
-        if self._script is not None and isinstance(self.simulator, Device):
-            device, gradient = self.simulator.device, chosen.gradient
-            return foreign.run(self._script, device, gradient, arguments, self.shots)
-        place, precision = arguments[0].device, working.to_complex()
-        require_memory(chosen.program, self.simulator, lead.numel(), precision, place)
-        return run(chosen, arguments, precision, place, generator)
+        chosen = plan(program, self.simulator, self.gradient, self.shots)
+        if fingerprint.changed() is not None:  # by tracing itself: two traces agreed all the same
+            fingerprint = Fingerprint.of(function)
+        evaluator = Evaluator(chosen, script)
+        self._evaluator, self._fingerprint, self._seen = evaluator, fingerprint, set()
+        return evaluator
 
     def _check_sampling(self, generator: torch.Generator | None) -> None:
         if self.shots is None:
@@ -271,7 +323,7 @@ class CircuitLayer(nn.Module):
                         )
                     parameter.copy_(values)
 
-    def _checked_plan(self, inputs: Tensor) -> Plan:
+    def _checked_evaluator(self, inputs: Tensor) -> Evaluator:
         if inputs.dtype not in _FLOATS:
             raise TypeError(
                 f"inputs of CircuitLayer must be floating point, got {inputs.dtype}: convert them, "
@@ -280,10 +332,10 @@ class CircuitLayer(nn.Module):
         if inputs.dim() == 0:
             raise ValueError("inputs of CircuitLayer need a last axis of features, got a scalar")
         width = inputs.shape[-1]
-        chosen = self._plan
+        chosen = self._evaluator
         if chosen is None:
-            chosen = self._traced(width)
-            self._plan, self.in_features = chosen, width
+            chosen = self._trace(width)
+            self.in_features = width
         if width != self.in_features:
             raise ValueError(
                 f"CircuitLayer expects inputs (*batch, {self.in_features}), got "
@@ -320,19 +372,6 @@ def _broadcast(leads: Sequence[torch.Size], layer: CircuitLayer) -> torch.Size:
             f"leading dimensions of inputs and weights do not broadcast: {shown}; give weights "
             "that vary apart from the rows an extra axis of 1, such as (draws, 1, ...)"
         ) from None
-
-
-def _dtypes(
-    inputs: Tensor, weights: Sequence[Tensor], simulator: Simulator
-) -> tuple[torch.dtype, torch.dtype]:
-    """The dtype of the answer and the real dtype to compute in."""
-    promoted = torch.float32
-    for tensor in (inputs, *weights):
-        promoted = torch.promote_types(promoted, tensor.dtype)
-    half = inputs.dtype in (torch.float16, torch.bfloat16)
-    named = None if isinstance(simulator, Device) else simulator.precision
-    working = {"single": torch.float32, "double": torch.float64, None: promoted}[named]
-    return (inputs.dtype if half else promoted), working
 
 
 def _checked_simulator(simulator: Any) -> Simulator:

@@ -80,7 +80,9 @@ def metric_tensor(
             "metric_tensor needs pure states, but the layer is simulated with "
             f"{layer.simulator!r}: build it with simulator=quantum.StateVector()"
         )
-    program = layer._checked_plan(inputs).program
+    if layer._fingerprint.changed() is not None:
+        layer.retrace()
+    program = layer._checked_evaluator(inputs).plan.program
     weights = [layer._checked_weight(name) for name in layer._shapes]
     if not sum(math.prod(shape) for shape in layer._shapes.values()):
         raise ValueError("metric_tensor: the layer has no weights")
@@ -136,8 +138,7 @@ class _Traced:
         zeros = self.zeros(count)
 
         def along(direction: Tensor) -> Tensor:
-            _, tangent = torch.func.jvp(function, (zeros,), (direction,))
-            return torch.as_tensor(tangent)
+            return torch.as_tensor(torch.func.jvp(function, (zeros,), (direction,))[1])
 
         directions = torch.eye(count, dtype=zeros.dtype, device=zeros.device)
         return torch.as_tensor(torch.vmap(along, chunk_size=chunk)(directions)).movedim(0, -1)

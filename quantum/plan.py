@@ -97,9 +97,7 @@ class Plan:
     automatic: bool = False
 
 
-def plan(
-    program: Program, simulator: Simulator, gradient: str, shots: int | None = None
-) -> Plan:
+def plan(program: Program, simulator: Simulator, gradient: str, shots: int | None = None) -> Plan:
     """Decide how ``program`` is executed.
 
     "auto" is "adjoint" where the table and `reversible` allow it, else "backprop"; with shots it is

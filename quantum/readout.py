@@ -6,7 +6,7 @@ measurement processes turn samples into results.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from pennylane.measurements import (
     ClassicalShadowMP,
     ExpectationMP,
     MeasurementProcess,
+    ProbabilityMP,
     ShadowExpvalMP,
     Shots,
 )
@@ -63,12 +64,23 @@ class Arrangement:
         Args:
             samples: For each basis ``(*batch, shots, wires)`` of 0 and 1.
             wires: The wire labels of the last axis.
+
+        Where no shot is left, which only postselection can bring about, everything is NaN.
         """
+        if samples[0].shape[-2] == 0:
+            return tuple(self._lost(parts, wires) for parts in self.parts)
         found: dict[int | None, Any] = {None: np.ones(samples[0].shape[:-2])[()]}
         for (_, members), drawn in zip(self.bases, samples, strict=True):
             for number in members:
                 found[number] = self.pieces[number].process_samples(drawn, wires)
         return tuple(_combined(parts, found) for parts in self.parts)
+
+    def _lost(self, parts: Sequence[tuple[Any, int | None]], wires: Wires) -> Any:
+        number = parts[0][1]
+        piece = None if number is None else self.pieces[number]
+        if isinstance(piece, ProbabilityMP):
+            return np.full(2 ** len(piece.wires or wires), np.nan)
+        return np.nan
 
 
 def arranged(measurements: Sequence[MeasurementProcess]) -> Arrangement:
@@ -239,6 +251,7 @@ def _split(
 ) -> list[tuple[Any, int | None]]:
     """The pieces of a measurement, appended to ``pieces``, with their coefficients."""
     observable = measurement.obs
+    terms: Iterator[tuple[Any, Any]]
     if isinstance(measurement, ExpectationMP) and isinstance(observable, Sum | LinearCombination):
         terms = zip(*observable.terms(), strict=True)
     elif isinstance(measurement, ExpectationMP) and isinstance(observable, SProd):

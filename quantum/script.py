@@ -31,6 +31,7 @@ from quantum.translation import Translator
 __all__ = ["Basis", "Exact", "analytic", "read"]
 
 Exact = StateVector | DensityMatrix
+_WHOLE = -1
 _SCALARS = ("expval", "var", "purity", "vn_entropy", "mutual_info")
 _KNOWN = (
     qml.measurements.ExpectationMP,
@@ -41,6 +42,20 @@ _KNOWN = (
     qml.measurements.VnEntropyMP,
     qml.measurements.MutualInfoMP,
 )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the slots of a program are found among its arguments.
+
+    Args:
+        shapes: The core shape of each argument.
+        places: For each slot its argument and the position in it, `_WHOLE` for all of it; None is
+            the constant 1.
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    places: tuple[tuple[int, int] | None, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,14 +107,9 @@ def read(
     cores: list[int | None] = []  # core dimensions of each value; None: no batch axis
     operations = _operations(translator, operators, cores)
     measurements = tuple(_measurement(translator, request, mixed) for request in requests)
-    cores += [None] * (len(translator.values) - len(cores))
     device = _device(translator.values)
-    arguments = [_tensor(value, device) for value in translator.values]
-    shapes = tuple(
-        tuple(a.shape if core is None else a.shape[a.dim() - core :])
-        for a, core in zip(arguments, cores, strict=True)
-    )
-    chosen = _planned(len(wires), operations, measurements, shapes, simulator)
+    layout, arguments = _packed(translator.values, cores, device)
+    chosen = _planned(len(wires), operations, measurements, layout, simulator)
     precision = torch.complex64 if simulator.precision == "single" else torch.complex128
     batch = _batch(operators)
     answers = run(chosen, arguments, precision, device)
@@ -150,7 +160,9 @@ def _operations(
 ) -> tuple[Operation, ...]:
     """Operations of the program; ``cores`` is filled in for every value they use."""
     if _batch(operators) is None:
-        return tuple(translator.circuit(operators))
+        plain = tuple(translator.circuit(operators))
+        cores += [None] * len(translator.values)
+        return plain
     made: list[Operation] = []
     for place, operator in enumerate(operators):
         if operator.batch_size is not None:
@@ -224,6 +236,54 @@ def _tensor(value: Any, device: torch.device) -> Tensor:
     return tensor.to(device)
 
 
+def _packed(
+    values: Sequence[Any], cores: Sequence[int | None], device: torch.device
+) -> tuple[_Layout, list[Tensor]]:
+    """The arguments of the program: numbers in one vector, batched numbers in one matrix."""
+    places: list[tuple[int, int] | None] = [None] * len(values)
+    alone: list[int] = []
+    packs: tuple[list[int], list[int]] = ([], [])
+    for slot, value in enumerate(values):
+        core = cores[slot] if slot < len(cores) else None
+        is_complex, axes = _form(value)
+        if slot >= len(cores) and not isinstance(value, Tensor) and axes == 0 and value == 1.0:
+            continue  # the coefficient of a plain observable
+        if is_complex or axes > (core == 0):
+            alone.append(slot)
+        else:
+            packs[axes].append(slot)
+    arguments: list[Tensor] = []
+    shapes: list[tuple[int, ...]] = []
+    for pack in filter(None, packs):
+        for number, slot in enumerate(pack):
+            places[slot] = (len(arguments), number)
+        arguments.append(_stacked([values[slot] for slot in pack], device))
+        shapes.append((len(pack),))
+    for slot in alone:
+        places[slot] = (len(arguments), _WHOLE)
+        arguments.append(_tensor(values[slot], device))
+        core = cores[slot] if slot < len(cores) else None
+        first = 0 if core is None else arguments[-1].dim() - core
+        shapes.append(tuple(arguments[-1].shape[first:]))
+    return _Layout(tuple(shapes), tuple(places)), arguments
+
+
+def _form(value: Any) -> tuple[bool, int]:
+    """Whether a value has an imaginary part, and its number of axes."""
+    if isinstance(value, Tensor):
+        return value.is_complex(), value.dim()
+    array = np.asarray(value)
+    return bool(np.iscomplexobj(array) and array.imag.any()), array.ndim
+
+
+def _stacked(values: Sequence[Any], device: torch.device) -> Tensor:
+    """Real numbers, or batches of them, side by side on a last axis."""
+    if any(isinstance(value, Tensor) for value in values):
+        return torch.stack([_tensor(value, device).real.double() for value in values], -1)
+    columns = [np.asarray(np.real(value), dtype=float) for value in values]
+    return torch.as_tensor(np.stack(columns, -1), device=device)
+
+
 def _shaped(answer: Tensor, measurement: Measurement, batch: int | None) -> Tensor:
     """The answer without the axis of one entry, with the batch axis even where it is constant."""
     core = 0 if measurement.kind in _SCALARS else 1 + (measurement.kind == "density_matrix")
@@ -237,13 +297,19 @@ def _planned(
     wires: int,
     operations: tuple[Operation, ...],
     measurements: tuple[Measurement, ...],
-    shapes: tuple[tuple[int, ...], ...],
+    layout: _Layout,
     simulator: Exact,
 ) -> Plan:
-    """The plan of a program each of whose slots is an argument."""
-    gathers = tuple(
-        (slot, slot, torch.arange(math.prod(shape)).reshape(shape))
-        for slot, shape in enumerate(shapes)
-    )
-    program = Program(wires, operations, measurements, Recording(shapes, (), gathers, ()))
-    return plan(program, simulator, "auto")
+    """The plan of a program whose slots are picked from its arguments."""
+    one = torch.ones((), dtype=torch.float64)
+    constants, gathers = [], []
+    for slot, place in enumerate(layout.places):
+        if place is None:
+            constants.append((slot, one))
+            continue
+        argument, number = place
+        shape = layout.shapes[argument]
+        every = torch.arange(math.prod(shape)).reshape(shape)
+        gathers.append((slot, argument, every if number == _WHOLE else every[number]))
+    recording = Recording(layout.shapes, tuple(constants), tuple(gathers), ())
+    return plan(Program(wires, operations, measurements, recording), simulator, "auto")

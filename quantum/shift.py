@@ -106,8 +106,8 @@ def _gradients(
 ) -> list[Tensor | None]:
     """The gradient of each slot, None where it is not needed."""
     _check(task.program, needed)
-    program, every, uses = _separated(task.program, values, needed)
-    program, every = _moments(program, every)
+    plain, every, uses = _separated(task.program, values, needed)
+    program, every = _moments(plain, every)
     means = None
     if any(measurement.kind == "var" for measurement in task.program.measurements):
         means = _joined(task.evaluate(program, every, ()))
@@ -119,9 +119,11 @@ def _gradients(
             continue
         shifted = list(every)
         shifted[place] = _shifted(every[place], [s for _, s in pairs], unit, rank)
-        answers = _joined(task.evaluate(program, shifted, (len(pairs),)))
+        linear = place == slot  # a coefficient of an observable
+        answers = _joined(task.evaluate(plain if linear else program, shifted, (len(pairs),)))
         factors = torch.tensor([f for f, _ in pairs], dtype=answers.dtype, device=answers.device)
-        slope = _slopes(task.program, torch.tensordot(factors, answers, 1), means)
+        slope = torch.tensordot(factors, answers, 1)
+        slope = slope if linear else _slopes(task.program, slope, means)
         own = (cotangent * slope).sum(-1).sum_to_size(every[place].shape) * unit
         total = found[slot]
         found[slot] = own if total is None else total + own

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quantum.steps import Step
+from quantum.steps import Dense, Gather, Phases, Step
 
 __all__ = ["sweep"]
 
@@ -51,8 +51,14 @@ def sweep(
     leads = [t.shape[: t.dim() - core] for t, core in zip(tensors, cores, strict=True)]
     lead = torch.broadcast_shapes(state.shape[:-2], *leads)
     state = state.expand(*lead, *state.shape[-2:])
-    made: Tensor = _Sweep.apply(tuple(steps), automatic, state, *tensors)  # type: ignore[no-untyped-call]
+    made: Tensor = _applied(_Sweep, tuple(steps), automatic, state, *tensors)
     return made
+
+
+def _applied(function: Any, *arguments: Any) -> Any:
+    """``function.apply``; outside `torch.func` in its older form, which costs much less."""
+    transforming = torch._C._are_functorch_transforms_active()
+    return (function if transforming else _EAGER[function]).apply(*arguments)
 
 
 def _split(steps: Sequence[Step], tensors: Sequence[Tensor]) -> list[Sequence[Tensor]]:
@@ -62,6 +68,16 @@ def _split(steps: Sequence[Step], tensors: Sequence[Tensor]) -> list[Sequence[Te
         parts.append(tensors[start : start + len(step.cores)])
         start += len(step.cores)
     return parts
+
+
+def _shared(steps: Sequence[Step], tensors: Sequence[Tensor]) -> bool:
+    """Whether no step has tensors that vary from row to row."""
+    parts = zip(steps, _split(steps, tensors), strict=True)
+    return all(
+        isinstance(step, Gather | Dense)
+        or (isinstance(step, Phases) and all(tensor.shape[-1] == 1 for tensor in own))
+        for step, own in parts
+    )
 
 
 def _forward(steps: Sequence[Step], state: Tensor, tensors: Sequence[Tensor]) -> Tensor:
@@ -100,7 +116,7 @@ class _Sweep(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> Any:
         final, *tensors = ctx.saved_tensors
-        made = _Pull.apply(ctx.steps, ctx.automatic, final, cotangents[0], *tensors)  # type: ignore[no-untyped-call]
+        made = _applied(_Pull, ctx.steps, ctx.automatic, final, cotangents[0], *tensors)
         return None, None, *made
 
     @staticmethod
@@ -115,6 +131,11 @@ class _Sweep(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, places: Any, steps: Any, automatic: bool, *tensors: Tensor) -> Any:
+        if _shared(steps, tensors[1:]) and all(place is None for place in places[3:]):
+            # Only the states differ: what is mapped over becomes more rows.
+            rows = tensors[0].movedim(places[2], -1)
+            made = sweep(steps, rows.flatten(-2), tensors[1:], automatic=automatic)
+            return made.unflatten(-1, rows.shape[-2:]), made.dim()
         cores = [2] + [core for step in steps for core in step.cores]
         moved = _in_front(tensors, places[2:], cores, info.batch_size, expand=False)
         return sweep(steps, moved[0], moved[1:], automatic=automatic), 0
@@ -159,11 +180,36 @@ class _Pull(torch.autograd.Function):
     def vmap(info: Any, places: Any, steps: Any, automatic: bool, *tensors: Tensor) -> Any:
         cores = [2, 2] + [core for step in steps for core in step.cores]
         moved = _in_front(tensors, places[2:], cores, info.batch_size, expand=True)
-        made = _Pull.apply(steps, automatic, *moved)  # type: ignore[no-untyped-call]
+        made = _applied(_Pull, steps, automatic, *moved)
         pairs = zip(tensors, places[2:], strict=True)
         shapes = [t.shape if p is None else t.movedim(p, 0).shape[1:] for t, p in pairs]
         made = tuple(g.reshape(info.batch_size, *s) for g, s in zip(made, shapes[1:], strict=True))
         return made, (0,) * len(made)
+
+
+class _EagerSweep(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        output = _Sweep.forward(*inputs)
+        _Sweep.setup_context(ctx, inputs, output)
+        return output
+
+    backward = _Sweep.backward
+    jvp = _Sweep.jvp
+
+
+class _EagerPull(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
+        output = _Pull.forward(*inputs)
+        _Pull.setup_context(ctx, inputs, output)
+        return output
+
+    backward = _Pull.backward
+    jvp = _Pull.jvp
+
+
+_EAGER: dict[Any, Any] = {_Sweep: _EagerSweep, _Pull: _EagerPull}
 
 
 def _tangents(function: Any, values: Sequence[Tensor], tangents: Sequence[Any]) -> Any:

@@ -62,8 +62,12 @@ class Executor:
         self.measurements = program.measurements
         self.wires = program.wires
         self.made = made
-        self.executable = Executable(made, circuit, program.wires, self._reference)
         count = len(self.recording.shapes)
+        cores = [
+            self.recording.shapes[array] if picked is None else (len(picked),)
+            for array, picked in zip(made.arrays, made.picked, strict=True)
+        ]
+        self.executable = Executable(made, circuit, program.wires, cores, self._reference)
         self.direct = all(array < count for array in made.arrays)
         self.simple = made.words is not None and made.sums is None
         self._observed = (
@@ -83,8 +87,7 @@ class Executor:
         """
         real = precision.to_real()
         if self.direct and self.simple:
-            arrays = [self._flat(arguments[k], k, real) for k in self.made.arrays]
-            return list(self.executable(arrays, real, automatic).split(1, -1))
+            return list(self.words(arguments, real, automatic).split(1, -1))
         slots = self.recording.replay(list(arguments))
         values = [slot.to(precision if slot.is_complex() else real) for slot in slots]
         answer = self.executable(self._arrays(arguments, values, real), real, automatic)
@@ -101,13 +104,12 @@ class Executor:
             for members in self.made.sums
         ]
 
-    def _flat(self, argument: Tensor, number: int, real: torch.dtype) -> Tensor:
-        core = self.recording.shapes[number]
-        if argument.dtype != real:
-            argument = argument.to(real)
-        if len(core) == 1:
-            return argument
-        return argument.reshape(*argument.shape[: argument.dim() - len(core)], -1)
+    def words(self, arguments: Sequence[Tensor], real: torch.dtype, automatic: bool) -> Tensor:
+        """All answers in one tensor, of a program that is `direct` and `simple`."""
+        arrays = [arguments[k] for k in self.made.arrays]
+        if any(array.dtype != real for array in arrays):
+            arrays = [array.to(real) for array in arrays]
+        return self.executable(arrays, real, automatic)
 
     def _arrays(
         self, arguments: Sequence[Tensor], values: Sequence[Tensor], real: torch.dtype
@@ -115,7 +117,7 @@ class Executor:
         arrays = []
         for array, picked in zip(self.made.arrays, self.made.picked, strict=True):
             if picked is None:
-                arrays.append(self._flat(arguments[array], array, real))
+                arrays.append(arguments[array].to(real))
                 continue
             slots = self.recording.groups[array - len(self.recording.shapes)].slots
             arrays.append(torch.stack([values[slots[k]].real for k in picked], -1))
@@ -133,9 +135,11 @@ class Executor:
                 for place, k in enumerate(picked):
                     values[slots[k]] = tensor[..., place]
                 continue
+            core = self.recording.shapes[array]
+            flat = tensor.reshape(*tensor.shape[: tensor.dim() - len(core)], -1)
             for slot, argument, position in self.recording.gathers:
                 if argument == array and position.dim() == 0:
-                    values[slot] = tensor[..., int(position)]
+                    values[slot] = flat[..., int(position)]
         state = statevector.ground(self.wires, real.to_complex(), torch.device("cpu"))
         state = evolve(state, self.operations, values)
         values.append(torch.ones((), dtype=real))

@@ -1,11 +1,11 @@
 """The kernel as a differentiable function of tensors (floor 4 of the kernel)."""
 
-import ctypes
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -13,62 +13,66 @@ from torch.autograd import Function
 from quantum.kernels.compiled import Compiled
 from quantum.kernels.library import Circuit
 
-__all__ = ["Executable"]
+__all__ = ["Executable", "Layout"]
 
 _FEW_ROWS = 4
-_NONE = ctypes.c_void_p()
 
 
 @dataclass(frozen=True)
-class _Layout:
-    """How arrays with leading dimensions become sets of rows.
+class Layout:
+    """How arrays with leading dimensions become sets of rows, for one combination of shapes.
 
     Args:
         lead: The broadcast leading dimensions.
-        sets: The number of sets; each has its own values of what its rows share.
-        rows: The number of rows of a set.
-        shapes: For each array the shape it is expanded to, ``(sets or 1, rows or 1, width)``.
-        expanded: For each array the leading shape it is expanded to before it is flattened; None
-            where it is only reshaped.
-        set_strides: For the kernel.
-        row_strides: For the kernel.
-        saved: The size of the final states, once it was asked for, in single and double precision.
+        wide: Double precision.
+        output: Shape of the output.
+        dtype: Its dtype.
+        saved: The size of the final states, in double precision numbers.
+        expanded: For each array the shape it is expanded to first, None where it is read as it is.
+        head: What comes first in a call: numbers of the sets and rows and the like.
+        tail: What comes last: the strides and sizes of the arrays.
+
+    Example:
+        >>> Layout((), False, (1,), torch.float32, 0, (), (), ()).lead
+        ()
     """
+
+    lead: tuple[int, ...]
+    wide: bool
+    output: tuple[int, ...]
+    dtype: torch.dtype
+    saved: int
+    expanded: tuple[tuple[int, ...] | None, ...]
+    head: tuple[int, ...]
+    tail: tuple[int, ...]
+
+
+class _Split(NamedTuple):
+    """Leading dimensions cut into sets and rows; each array is shared or varies along each."""
 
     lead: tuple[int, ...]
     sets: int
     rows: int
-    shapes: tuple[tuple[int, int, int], ...]
-    expanded: tuple[tuple[int, ...] | None, ...]
-    set_strides: Any
-    row_strides: Any
-    saved: dict[bool, int] = field(default_factory=dict)
+    outer: tuple[bool, ...]
+    inner: tuple[bool, ...]
+    wanted: tuple[tuple[int, ...], ...]  # leading shape of each array as the kernel reads it
 
 
-def _layout(shapes: tuple[torch.Size, ...]) -> _Layout:
-    lead = torch.broadcast_shapes(*(shape[:-1] for shape in shapes)) if shapes else ()
+def _split(leads: Sequence[Sequence[int]]) -> _Split:
+    lead = tuple(np.broadcast_shapes(*map(tuple, leads)))
     rank = len(lead)
-    padded = [(1,) * (rank - len(s) + 1) + tuple(s[:-1]) for s in shapes]
+    padded = [(1,) * (rank - len(own)) + tuple(own) for own in leads]
     ends = [max((k + 1 for k, d in enumerate(p) if d != 1), default=0) for p in padded]
-    split = max((end for end in ends if end < rank), default=0)
-    if math.prod(lead[split:]) < _FEW_ROWS:
-        split = 0
-    sets, rows = math.prod(lead[:split]), math.prod(lead[split:])
-    flat, expanded = [], []
-    for shape, pad in zip(shapes, padded, strict=True):
-        outer = any(d != 1 for d in pad[:split])
-        inner = any(d != 1 for d in pad[split:])
-        wanted = (lead[:split] if outer else (1,) * split) + (
-            lead[split:] if inner else (1,) * (rank - split)
-        )
-        flat.append((sets if outer else 1, rows if inner else 1, shape[-1]))
-        expanded.append(None if tuple(wanted) == tuple(pad) else (*wanted, shape[-1]))
-    count = len(shapes)
-    set_strides = (ctypes.c_int64 * count)(*(r * w if s > 1 else 0 for s, r, w in flat))
-    row_strides = (ctypes.c_int64 * count)(*(w if r > 1 else 0 for _, r, w in flat))
-    return _Layout(
-        tuple(lead), sets, rows, tuple(flat), tuple(expanded), set_strides, row_strides
+    cut = max((end for end in ends if end < rank), default=0)
+    if math.prod(lead[cut:]) < _FEW_ROWS:
+        cut = 0
+    outer = tuple(any(d != 1 for d in pad[:cut]) for pad in padded)
+    inner = tuple(any(d != 1 for d in pad[cut:]) for pad in padded)
+    wanted = tuple(
+        (lead[:cut] if o else (1,) * cut) + (lead[cut:] if i else (1,) * (rank - cut))
+        for o, i in zip(outer, inner, strict=True)
     )
+    return _Split(lead, math.prod(lead[:cut]), math.prod(lead[cut:]), outer, inner, wanted)
 
 
 class Executable:
@@ -78,6 +82,7 @@ class Executable:
         compiled: What to run.
         circuit: Its form in the library.
         wires: The number of wires.
+        cores: The shape of each array without leading dimensions.
         reference: The same function in PyTorch, for derivatives that the adjoint does not have.
 
     Example:
@@ -86,115 +91,122 @@ class Executable:
     """
 
     def __init__(
-        self, compiled: Compiled, circuit: Circuit, wires: int, reference: Callable[..., Tensor]
+        self,
+        compiled: Compiled,
+        circuit: Circuit,
+        wires: int,
+        cores: Sequence[tuple[int, ...]],
+        reference: Callable[..., Tensor],
     ) -> None:
         self.circuit = circuit
+        self.cores = tuple(cores)
         self.states = compiled.words is None
         self.outputs = 2**wires if compiled.words is None else len(compiled.words)
         self.reference = reference
-        self._layouts: dict[tuple[torch.Size, ...], _Layout] = {}
+        self._layouts: dict[Any, Layout] = {}
 
-    def layout(self, arrays: Sequence[Tensor]) -> _Layout:
+    def layout(self, arrays: Sequence[Tensor], real: torch.dtype) -> Layout:
         """How these arrays are read; remembered for their shapes."""
-        key = tuple([array.shape for array in arrays])
+        key = (real, *[array.shape for array in arrays])
         found = self._layouts.get(key)
         if found is None:
             if len(self._layouts) > 256:
                 self._layouts.clear()
-            found = self._layouts[key] = _layout(key)
+            found = self._layouts[key] = self._arranged(arrays, real)
         return found
+
+    def _arranged(self, arrays: Sequence[Tensor], real: torch.dtype) -> Layout:
+        leads = [
+            array.shape[: array.dim() - len(core)]
+            for array, core in zip(arrays, self.cores, strict=True)
+        ]
+        split = _split(leads)
+        wide = real == torch.float64
+        widths = [math.prod(core) for core in self.cores]
+        rows = [split.rows if inner else 1 for inner in split.inner]
+        sizes = [split.sets if outer else 1 for outer in split.outer]
+        pairs = list(zip(sizes, rows, widths, strict=True))
+        tail = (
+            *(r * w if s > 1 else 0 for s, r, w in pairs),
+            *(w if r > 1 else 0 for _, r, w in pairs),
+            *(s * r * w for s, r, w in pairs),
+        )
+        expanded = tuple(
+            None if math.prod(own) == math.prod(wanted) else (*wanted, *core)
+            for own, wanted, core in zip(leads, split.wanted, self.cores, strict=True)
+        )
+        return Layout(
+            split.lead,
+            wide,
+            (*split.lead, self.outputs),
+            real.to_complex() if self.states else real,
+            self.circuit.saved_bytes(wide, split.sets, split.rows) // 8 + 8,
+            expanded,
+            (self.circuit.handle, int(wide), int(self.states), split.sets, split.rows, len(arrays)),
+            tail,
+        )
 
     def __call__(self, arrays: Sequence[Tensor], real: torch.dtype, automatic: bool) -> Tensor:
         """Expectations ``(*lead, words)`` or states ``(*lead, 2^n)``.
 
         Args:
-            arrays: ``(*lead, width)`` each, of this dtype; leading dimensions broadcast.
+            arrays: ``(*lead, *core)`` each, of this dtype; leading dimensions broadcast.
             real: float32 or float64.
             automatic: Second derivatives come from the reference; False: they raise.
         """
         if torch._C._are_functorch_transforms_active():
             return _Transformed.apply(self, real, automatic, *arrays)[0]
+        layout = self.layout(arrays, real)
         if torch.is_grad_enabled():
-            return _Eager.apply(self, real, automatic, *arrays)
-        return self.forward(arrays, real, False)[0]
+            return _Eager.apply(self, layout, automatic, *arrays)
+        return self.forward(arrays, layout, False)[0]
 
     def forward(
-        self, arrays: Sequence[Tensor], real: torch.dtype, save: bool
+        self, arrays: Sequence[Tensor], layout: Layout, save: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Outputs, and the final states if they are to be kept."""
-        layout = self.layout(arrays)
-        wide = real == torch.float64
-        output = torch.empty(
-            (*layout.lead, self.outputs), dtype=real.to_complex() if self.states else real
-        )
-        if output.numel() == 0:
-            return output, torch.empty(0, dtype=torch.float64) if save else None
-        saved = None
-        if save:
-            count = layout.saved.get(wide)
-            if count is None:
-                count = self.circuit.saved_bytes(wide, layout.sets, layout.rows) // 8 + 8
-                layout.saved[wide] = count
-            saved = torch.empty(count, dtype=torch.float64)
-        self._run(arrays, layout, wide, None, output, None, saved)
+        output = torch.empty(layout.output, dtype=layout.dtype)
+        saved = torch.empty(layout.saved, dtype=torch.float64) if save else None
+        if output.numel():
+            read = _readable(arrays, layout)
+            place = 0 if saved is None else saved.data_ptr()
+            pointers = [array.data_ptr() for array in read]
+            self.circuit.run(layout, 0, (output.data_ptr(), 0, place), pointers, pointers)
         return output, saved
 
     def backward(
-        self, arrays: Sequence[Tensor], saved: Tensor, cotangent: Tensor
+        self, arrays: Sequence[Tensor], layout: Layout, saved: Tensor, cotangent: Tensor
     ) -> list[Tensor]:
         """Gradients of the arrays, in their shapes."""
-        layout = self.layout(arrays)
         if cotangent.numel() == 0:
             return [torch.zeros_like(array) for array in arrays]
-        wide = arrays[0].dtype == torch.float64
-        gradients = [
-            torch.zeros(shape if expanded is not None else array.shape, dtype=array.dtype)
-            for shape, expanded, array in zip(layout.shapes, layout.expanded, arrays, strict=True)
-        ]
-        self._run(arrays, layout, wide, gradients, None, cotangent.contiguous(), saved)
+        read = _readable(arrays, layout)
+        gradients = [torch.empty_like(array) for array in read]
+        cotangent = cotangent if cotangent.is_contiguous() else cotangent.contiguous()
+        places = (0, cotangent.data_ptr(), saved.data_ptr())
+        self.circuit.run(
+            layout, 1, places, [a.data_ptr() for a in read], [g.data_ptr() for g in gradients]
+        )
+        if all(expanded is None for expanded in layout.expanded):
+            return gradients
         made = []
         for gradient, array, expanded in zip(gradients, arrays, layout.expanded, strict=True):
             if expanded is not None:
-                gradient = gradient.reshape(expanded).sum_to_size(
-                    (1,) * (len(expanded) - array.dim()) + tuple(array.shape)
-                )
-            made.append(gradient if gradient.shape == array.shape else gradient.view(array.shape))
+                own = (1,) * (len(expanded) - array.dim()) + tuple(array.shape)
+                gradient = gradient.sum_to_size(own).reshape(array.shape)
+            made.append(gradient)
         return made
 
-    def _run(
-        self,
-        arrays: Sequence[Tensor],
-        layout: _Layout,
-        wide: bool,
-        gradients: Sequence[Tensor] | None,
-        output: Tensor | None,
-        cotangent: Tensor | None,
-        saved: Tensor | None,
-    ) -> None:
-        kept = []
-        for array, expanded in zip(arrays, layout.expanded, strict=True):
-            if expanded is not None:
-                array = array.reshape((1,) * (len(expanded) - array.dim()) + array.shape)
-                array = array.expand(expanded)
-            kept.append(array if array.is_contiguous() else array.contiguous())
-        pointers = ctypes.c_void_p * len(kept)
-        place = _NONE
-        if saved is not None:
-            address = saved.data_ptr()
-            place = ctypes.c_void_p(address + -address % 64)
-        self.circuit.run(
-            (wide, gradients is not None, self.states, torch.get_num_threads()),
-            (layout.sets, layout.rows),
-            (
-                pointers(*[a.data_ptr() for a in kept]),
-                layout.set_strides,
-                layout.row_strides,
-                _NONE if gradients is None else pointers(*[g.data_ptr() for g in gradients]),
-                _NONE if output is None else output.data_ptr(),
-                _NONE if cotangent is None else cotangent.data_ptr(),
-                place,
-            ),
-        )
+
+def _readable(arrays: Sequence[Tensor], layout: Layout) -> list[Tensor]:
+    """Contiguous arrays, expanded where they vary along some dimensions of their part only."""
+    read = []
+    for array, expanded in zip(arrays, layout.expanded, strict=True):
+        if expanded is not None:
+            array = array.reshape((1,) * (len(expanded) - array.dim()) + array.shape)
+            array = array.expand(expanded)
+        read.append(array if array.is_contiguous() else array.contiguous())
+    return read
 
 
 class _Eager(Function):
@@ -202,22 +214,22 @@ class _Eager(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, executable: Executable, real: torch.dtype, automatic: bool, *arrays: Tensor
+        ctx: Any, executable: Executable, layout: Layout, automatic: bool, *arrays: Tensor
     ) -> Tensor:
-        output, saved = executable.forward(arrays, real, any(ctx.needs_input_grad))
+        output, saved = executable.forward(arrays, layout, True in ctx.needs_input_grad)
         if saved is not None:
             ctx.save_for_backward(saved, *arrays)
-            ctx.executable = executable
-            ctx.automatic = automatic
+            ctx.settings = (executable, layout, automatic)
         return output
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> Any:
         saved, *arrays = ctx.saved_tensors
+        executable, layout, automatic = ctx.settings
         if torch.is_grad_enabled():
-            settings = (ctx.executable, ctx.automatic)
-            return (None, None, None, *_Backward.apply(*settings, saved, cotangent, *arrays))
-        return (None, None, None, *ctx.executable.backward(arrays, saved, cotangent))
+            made = _Backward.apply(executable, automatic, saved, cotangent, *arrays)
+            return (None, None, None, *made)
+        return (None, None, None, *executable.backward(arrays, layout, saved, cotangent))
 
 
 class _Transformed(Function):
@@ -225,7 +237,7 @@ class _Transformed(Function):
 
     @staticmethod
     def forward(executable: Executable, real: torch.dtype, automatic: bool, *arrays: Tensor) -> Any:
-        return executable.forward(arrays, real, True)
+        return executable.forward(arrays, executable.layout(arrays, real), True)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -244,16 +256,14 @@ class _Transformed(Function):
     def jvp(ctx: Any, _e: Any, _r: Any, _a: Any, *tangents: Tensor | None) -> Any:
         _refuse(ctx.automatic, "forward-mode derivatives")
         arrays = ctx.saved_tensors
-        known = tuple(
-            torch.zeros_like(a) if t is None else t for a, t in zip(arrays, tangents, strict=True)
-        )
-        return torch.func.jvp(ctx.executable.reference, tuple(arrays), known)[1], None
+        return torch.func.jvp(ctx.executable.reference, arrays, _filled(arrays, tangents))[1], None
 
     @staticmethod
     def vmap(
         info: Any, dims: Any, executable: Executable, real: torch.dtype, automatic: bool, *arrays: Tensor
     ) -> Any:
-        fronted = _fronted(arrays, dims[3:], _rank(arrays, dims[3:]))
+        rank = _rank(arrays, dims[3:], executable.cores)
+        fronted = _fronted(arrays, dims[3:], executable.cores, rank)
         return _Transformed.apply(executable, real, automatic, *fronted), (0, None)
 
 
@@ -264,22 +274,26 @@ class _Backward(Function):
     def forward(
         executable: Executable, automatic: bool, saved: Tensor, cotangent: Tensor, *arrays: Tensor
     ) -> Any:
-        return tuple(executable.backward(arrays, saved, cotangent))
+        layout = executable.layout(arrays, cotangent.real.dtype)
+        return tuple(executable.backward(arrays, layout, saved, cotangent))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.executable, ctx.automatic, _, cotangent, *arrays = inputs
         ctx.save_for_backward(cotangent, *arrays)
+        ctx.save_for_forward(cotangent, *arrays)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> Any:
         _refuse(ctx.automatic, "second derivatives")
-        cotangent, *arrays = ctx.saved_tensors
+        pull = torch.func.vjp(_gradients_of(ctx.executable), *ctx.saved_tensors)[1]
+        return (None, None, None, *pull(cotangents))
 
-        def gradients(cotangent: Tensor, *arrays: Tensor) -> Any:
-            return torch.func.vjp(ctx.executable.reference, *arrays)[1](cotangent)
-
-        return (None, None, None, *torch.func.vjp(gradients, cotangent, *arrays)[1](cotangents))
+    @staticmethod
+    def jvp(ctx: Any, _e: Any, _a: Any, _s: Any, *tangents: Tensor | None) -> Any:
+        _refuse(ctx.automatic, "second derivatives")
+        known = ctx.saved_tensors
+        return torch.func.jvp(_gradients_of(ctx.executable), known, _filled(known, tangents))[1]
 
     @staticmethod
     def vmap(
@@ -291,12 +305,14 @@ class _Backward(Function):
         cotangent: Tensor,
         *arrays: Tensor,
     ) -> Any:
-        rank = max(_rank(arrays, dims[4:]), _rank((cotangent,), dims[3:4]))
-        batch = info.batch_size
-        (wide,) = _fronted((cotangent,), dims[3:4], rank)
-        fronted = [a.expand(batch, *a.shape[1:]) for a in _fronted(arrays, dims[4:], rank)]
+        batch, cores, output = info.batch_size, executable.cores, (executable.outputs,)
+        rank = max(_rank(arrays, dims[4:], cores), _rank((cotangent,), dims[3:4], (output,)))
+        (wide,) = _fronted((cotangent,), dims[3:4], (output,), rank)
+        fronted = [
+            a.expand(batch, *a.shape[1:]) for a in _fronted(arrays, dims[4:], cores, rank)
+        ]
         # The final states are computed again: their arrangement belongs to these shapes.
-        _, states = executable.forward(fronted, fronted[0].dtype, True)
+        states = _Transformed.apply(executable, cotangent.real.dtype, automatic, *fronted)[1]
         wide = wide.expand(batch, *wide.shape[1:])
         made = _Backward.apply(executable, automatic, states, wide, *fronted)
         shaped = []
@@ -306,6 +322,23 @@ class _Backward(Function):
         return tuple(shaped), (0,) * len(shaped)
 
 
+def _gradients_of(executable: Executable) -> Callable[..., Any]:
+    """The adjoint's gradients as a function of the cotangent and the arrays, in PyTorch."""
+
+    def gradients(cotangent: Tensor, *arrays: Tensor) -> Any:
+        return torch.func.vjp(executable.reference, *arrays)[1](cotangent)
+
+    return gradients
+
+
+def _filled(
+    tensors: Sequence[Tensor], tangents: Sequence[Tensor | None]
+) -> tuple[Tensor, ...]:
+    """Tangents with zeros where there are none."""
+    pairs = zip(tensors, tangents, strict=True)
+    return tuple(torch.zeros_like(a) if t is None else t for a, t in pairs)
+
+
 def _refuse(automatic: bool, what: str) -> None:
     if not automatic:
         raise RuntimeError(
@@ -313,18 +346,24 @@ def _refuse(automatic: bool, what: str) -> None:
         )
 
 
-def _rank(tensors: Sequence[Tensor], dims: Sequence[int | None]) -> int:
-    """The rank of the widest tensor without the mapped axis."""
-    return max(t.dim() - (d is not None) for t, d in zip(tensors, dims, strict=True))
+def _rank(
+    tensors: Sequence[Tensor], dims: Sequence[int | None], cores: Sequence[tuple[int, ...]]
+) -> int:
+    """The largest number of leading dimensions without the mapped axis."""
+    triples = zip(tensors, dims, cores, strict=True)
+    return max((t.dim() - len(core) - (d is not None) for t, d, core in triples), default=0)
 
 
 def _fronted(
-    tensors: Sequence[Tensor], dims: Sequence[int | None], rank: int
+    tensors: Sequence[Tensor],
+    dims: Sequence[int | None],
+    cores: Sequence[tuple[int, ...]],
+    rank: int,
 ) -> list[Tensor]:
-    """The mapped axis in front (size 1 where a tensor has none), the others filled up to ``rank``."""
+    """The mapped axis in front (size 1 where there is none), the others filled up to ``rank``."""
     made = []
-    for tensor, dim in zip(tensors, dims, strict=True):
+    for tensor, dim, core in zip(tensors, dims, cores, strict=True):
         moved = tensor.unsqueeze(0) if dim is None else tensor.movedim(dim, 0)
-        shape = (moved.shape[0], *[1] * (rank + 1 - moved.dim()), *moved.shape[1:])
-        made.append(moved.reshape(shape))
+        filling = [1] * (rank + 1 + len(core) - moved.dim())
+        made.append(moved.reshape(moved.shape[0], *filling, *moved.shape[1:]))
     return made

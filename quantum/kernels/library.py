@@ -8,8 +8,10 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 __all__ = ["Circuit", "available", "instruction_set", "load"]
 
@@ -102,7 +104,7 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.borromean_destroy.argtypes = [pointer]
     library.borromean_saved_bytes.argtypes = [pointer, integer, long, long]
     library.borromean_saved_bytes.restype = long
-    library.borromean_run.argtypes = [pointer] + [integer] * 4 + [long] * 2 + [pointer] * 7
+    library.borromean_run.argtypes = [pointer]
     library.borromean_run.restype = integer
     return library
 
@@ -137,16 +139,34 @@ class Circuit:
         """The size of the final states that a forward run keeps for its backward run."""
         return int(self.library.borromean_saved_bytes(self.handle, wide, sets, rows))
 
-    def run(self, flags: Sequence[int], sizes: Sequence[int], pointers: Sequence[object]) -> None:
+    def run(
+        self,
+        layout: Any,
+        backward: int,
+        places: Sequence[int],
+        arrays: Sequence[int],
+        gradients: Sequence[int],
+    ) -> None:
         """Run it.
 
         Args:
-            flags: Double precision, backward, states instead of words, threads.
-            sizes: Sets of shared parameters, rows of each.
-            pointers: As the library's function takes them.
+            layout: How the arrays are read (`quantum.kernels.function.Layout`).
+            backward: 1 for gradients, 0 for outputs.
+            places: Addresses of the output, the cotangent and the final states, 0 for none.
+            arrays: Addresses of the arrays.
+            gradients: Addresses of their gradients; anything where ``backward`` is 0.
 
         Raises:
             MemoryError: There is not enough memory.
         """
-        if self.library.borromean_run(self.handle, *flags, *sizes, *pointers):
+        numbers = (
+            *layout.head,
+            backward,
+            torch.get_num_threads(),
+            *places,
+            *arrays,
+            *gradients,
+            *layout.tail,
+        )
+        if self.library.borromean_run((ctypes.c_int64 * len(numbers))(*numbers)):
             raise MemoryError("the circuit kernel ran out of memory")

@@ -108,6 +108,18 @@ class TestMidCircuitMeasurements:
         with pytest.raises(RuntimeError, match="probability 0"):
             node(0.0)
 
+    def test_everything_is_lost(self):
+        def circuit():
+            outcome = qml.measure(0, postselect=1)
+            return qml.expval(qml.Z(1)), qml.probs(wires=[0, 1]), qml.expval(outcome)
+
+        lost = [np.nan] * 6
+        found = qml.QNode(circuit, BorromeanQubit(), mcm_method="tree-traversal")()
+        np.testing.assert_array_equal(flat(found), lost)
+        for method in ("one-shot", "tree-traversal", "deferred"):
+            node = qml.QNode(circuit, BorromeanQubit(), mcm_method=method)
+            np.testing.assert_array_equal(flat(qml.set_shots(node, 5)()), lost)
+
     def test_batches(self):
         def circuit(x):
             return BRANCHING["several"](*dynamic(x, 0.7, 1.1))

@@ -257,7 +257,7 @@ class TestConstruction:
         assert [name for name, _ in layer.named_parameters()] == ["weights"]
         assert 0 <= layer.weights.min() < layer.weights.max() < 2 * math.pi
         assert layer.prior_scales == {"weights": math.pi}
-        assert layer.engine == "torch"
+        assert layer.engine in ("kernel", "torch")
         assert "circuit, in_features=3, out_features=5, wires=3" in repr(layer)
 
     def test_initial_values(self):

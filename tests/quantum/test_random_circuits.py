@@ -10,6 +10,8 @@ from random_circuits import INPUTS, TOLERANCES, WEIGHTS, outcome
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The decomposition operator .* is not:UserWarning"),
+    # PennyLane multiplies complex matrices that are real by real numbers.
+    pytest.mark.filterwarnings("ignore:Casting complex values to real:UserWarning"),
     # PennyLane scales eigenvalues of observables in a way that NumPy calls deprecated.
     pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning"),
 ]
@@ -20,23 +22,23 @@ def check(found):
         assert max(found[dtype]) <= tolerance, f"{dtype}: value and gradients off by {found[dtype]}"
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(50))
 def test_values_and_gradients_agree_with_default_qubit(seed):
     check(random_circuits.differences(seed))
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(18))
 def test_values_and_gradients_agree_with_default_mixed(seed):
     check(random_circuits.differences(seed, mixed=True))
 
 
-@pytest.mark.parametrize("seed", range(60, 76))
+@pytest.mark.parametrize("seed", range(50, 62))
 def test_the_gradient_methods_agree(seed):
     """Both against the same oracle, where the circuit lets both be asked for."""
     check(random_circuits.differences(seed, gradient="backprop"))
 
 
-@pytest.mark.parametrize("seed", range(200, 208))
+@pytest.mark.parametrize("seed", range(200, 206))
 def test_batched_weights_agree_with_a_loop_over_draws(seed):
     _, layer = random_circuits.drawn(seed)
     generator = torch.Generator().manual_seed(seed)

@@ -91,7 +91,7 @@ def make():
         turns += [CONFIG.doubled, CONFIG.method(), Config.scale, SLOTTED.angle, RECORD.angle]
         turns += [SPACE.angle, LINEAR.bias[0], LARGE[17], TENSOR[1], QUEUE[-1], len(NAMES) * 0.3]
         turns += [TABLE["second"]["inner"][0], len(TABLE) * 0.1, local.depth, SETTINGS.depth]
-        turns += [getattr(SETTINGS, "extra", 0.05), torch.tensor([0.1])[0].double() * 1e6]
+        turns += [getattr(SETTINGS, "extra", 0.05), torch.zeros(1).element_size() * 0.05]
         total = sum(torch.as_tensor(turn * (1 + 0.1 * k)) for k, turn in enumerate(turns))
         qml.RY(total + x[0], wires=0)
         qml.IsingXY(0.4 + x[-1], wires=[0, 1])

@@ -1,6 +1,5 @@
 // The plain C interface: circuits are made once and run often. Compiled once per instruction set:
 // BORROMEAN_TARGET names it, BORROMEAN_BYTES is its vector width.
-#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <cstring>
@@ -41,7 +40,6 @@ const borromean::Schedule& schedule_for(Circuit& circuit, bool wide, int64_t row
   int inner = inner_for(circuit, lanes(wide), rows), outer = circuit.program.wires - inner;
   // Up to 2^12 vectors the state itself is visited, larger ones in blocks of 2^7 or 2^8.
   int block = outer <= 12 ? 12 : outer % 8 == 0 ? 8 : 7;
-  if (const char* text = std::getenv("BB")) block = outer <= 12 ? 12 : std::atoi(text);
   std::lock_guard<std::mutex> guard(circuit.lock);
   auto found = circuit.schedules.find(inner);
   if (found == circuit.schedules.end())
@@ -92,20 +90,36 @@ int64_t borromean_saved_bytes(void* handle, int wide, int64_t sets, int64_t rows
   return sets * blocks * size * count * 2 * (wide ? 8 : 4);
 }
 
-// 0, or 1 where memory ran out.
-int borromean_run(void* handle, int wide, int backward, int states, int threads, int64_t sets,
-                  int64_t rows, const void* const* arrays, const int64_t* set_strides,
-                  const int64_t* row_strides, void* const* gradients, void* output,
-                  const void* cotangent, void* saved) {
+// One run. The numbers are: circuit, double precision, states, sets, rows, arrays, backward, threads,
+// addresses of output, cotangent and final states, then for every array its address, that of its
+// gradient, its stride over sets, over rows, and its size. Returns 1 where memory ran out.
+int borromean_run(const int64_t* n) {
   try {
-    auto& circuit = *static_cast<Circuit*>(handle);
-    const borromean::Schedule& schedule = schedule_for(circuit, wide, rows);
-    borromean::Call call{sets,      rows,   arrays,    set_strides, row_strides,
-                         gradients, output, cotangent, saved,       states != 0};
+    auto& circuit = *reinterpret_cast<Circuit*>(n[0]);
+    bool wide = n[1], backward = n[6];
+    int64_t count = n[5];
+    const int64_t *arrays = n + 11, *gradients = arrays + count, *sets = gradients + count,
+                  *rows = sets + count, *sizes = rows + count;
+    if (backward)
+      for (int64_t k = 0; k < count; k++)
+        std::memset(reinterpret_cast<void*>(gradients[k]), 0, size_t(sizes[k]) * (wide ? 8 : 4));
+    borromean::Call call{n[3],
+                         n[4],
+                         reinterpret_cast<const void* const*>(arrays),
+                         sets,
+                         rows,
+                         reinterpret_cast<void* const*>(gradients),
+                         reinterpret_cast<void*>(n[8]),
+                         reinterpret_cast<const void*>(n[9]),
+                         reinterpret_cast<void*>((n[10] + 63) / 64 * 64),
+                         n[2] != 0};
+    const borromean::Schedule& schedule = schedule_for(circuit, wide, call.rows);
     if (wide)
-      BORROMEAN_TARGET::run<double>(circuit.doubles, circuit.program, schedule, call, backward != 0, threads);
+      BORROMEAN_TARGET::run<double>(circuit.doubles, circuit.program, schedule, call, backward,
+                                    int(n[7]));
     else
-      BORROMEAN_TARGET::run<float>(circuit.singles, circuit.program, schedule, call, backward != 0, threads);
+      BORROMEAN_TARGET::run<float>(circuit.singles, circuit.program, schedule, call, backward,
+                                   int(n[7]));
     return 0;
   } catch (const std::bad_alloc&) {
     return 1;
