@@ -160,11 +160,13 @@ def _forward_shape(arguments: list[Tensor], number: int) -> Tensor:
     return arguments[0].new_empty((*_lead(evaluator, arguments), *evaluator.event), dtype=made)
 
 
-def _gradient_shapes(cotangent: Tensor, arguments: list[Tensor], number: int) -> list[Tensor]:
-    return [torch.empty_like(argument, memory_format=torch.contiguous_format) for argument in arguments]
+def _gradient_shapes(_cotangent: Tensor, arguments: list[Tensor], _number: int) -> list[Tensor]:
+    return [
+        torch.empty_like(argument, memory_format=torch.contiguous_format) for argument in arguments
+    ]
 
 
-def _setup(ctx: Any, inputs: Any, output: Tensor) -> None:
+def _setup(ctx: Any, inputs: Any, output: Tensor) -> None:  # noqa: ARG001 (named by PyTorch)
     arguments, ctx.number = inputs
     ctx.save_for_backward(*arguments)
 
@@ -180,6 +182,4 @@ for _name, _run, _shape in (
 ):
     torch.library.impl(_LIBRARY, _name, "CompositeExplicitAutograd")(_run)
     torch.library.register_fake(f"borromean::{_name}", lib=_LIBRARY)(_shape)
-torch.library.register_autograd(
-    "borromean::circuit", _backward, setup_context=_setup, lib=_LIBRARY
-)
+torch.library.register_autograd("borromean::circuit", _backward, setup_context=_setup, lib=_LIBRARY)

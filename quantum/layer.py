@@ -64,8 +64,8 @@ class CircuitLayer(nn.Module):
         shots: The number of shots, None: exact.
         gradient: How it is differentiated, as asked for.
         out_features: The size of the last axis of the answer, None before it is known.
-        engine: What runs the circuit: "kernel" on the CPU where the compiled kernel runs it, "torch"
-            everywhere else, or the name of a PennyLane device.
+        engine: What runs the circuit: "kernel" on the CPU where the compiled kernel runs it,
+            "torch" everywhere else, or the name of a PennyLane device.
         broadcasts_parameters: Weights may have leading dimensions: True.
         prior_scales: Weight name → scale of a wide prior for it, in radians.
 

@@ -48,9 +48,7 @@ class Arrangement:
     groups: tuple[tuple[Rotation, ...] | tuple[Phase, ...], ...]
 
 
-def arrange(
-    operations: Sequence[Rotation | Phase], words: Sequence[Word] | None
-) -> Arrangement:
+def arrange(operations: Sequence[Rotation | Phase], words: Sequence[Word] | None) -> Arrangement:
     """Arrange ``operations``; ``words`` are what is observed, None if the state itself is.
 
     Example:

@@ -48,7 +48,9 @@ class Compiled:
             output k is word k.
 
     Example:
-        >>> Compiled(np.zeros(1, dtype=np.int64), np.zeros(0), (0,), (None,), None, None).words is None
+        >>> Compiled(
+        ...     np.zeros(1, dtype=np.int64), np.zeros(0), (0,), (None,), None, None
+        ... ).words is None
         True
     """
 

@@ -1,4 +1,4 @@
-"""A program that runs in the compiled kernel, from the circuit's arguments to its answers (floor 5)."""
+"""A program in the compiled kernel, from the circuit's arguments to its answers (floor 5)."""
 
 import weakref
 from collections.abc import Sequence
@@ -76,7 +76,9 @@ class Executor:
             else tuple(Measurement("expval", terms=(Term(self.slots, w),)) for w in made.words)
         )
 
-    def run(self, arguments: Sequence[Tensor], precision: torch.dtype, automatic: bool) -> list[Tensor]:
+    def run(
+        self, arguments: Sequence[Tensor], precision: torch.dtype, automatic: bool
+    ) -> list[Tensor]:
         """The answer of each measurement, ``(*batch, width)``.
 
         Args:
@@ -100,7 +102,9 @@ class Executor:
                 torch.broadcast_tensors(
                     *[values[slot].real * answer[..., word] for slot, word in members]
                 )
-            ).sum(0).unsqueeze(-1)
+            )
+            .sum(0)
+            .unsqueeze(-1)
             for members in self.made.sums
         ]
 

@@ -236,7 +236,9 @@ class _Transformed(Function):
     """Under `torch.func`: also returns the final states, and batches over its own leading axis."""
 
     @staticmethod
-    def forward(executable: Executable, real: torch.dtype, automatic: bool, *arrays: Tensor) -> Any:
+    def forward(
+        executable: Executable, real: torch.dtype, _automatic: bool, *arrays: Tensor
+    ) -> Any:
         return executable.forward(arrays, executable.layout(arrays, real), True)
 
     @staticmethod
@@ -260,7 +262,12 @@ class _Transformed(Function):
 
     @staticmethod
     def vmap(
-        info: Any, dims: Any, executable: Executable, real: torch.dtype, automatic: bool, *arrays: Tensor
+        _info: Any,
+        dims: Any,
+        executable: Executable,
+        real: torch.dtype,
+        automatic: bool,
+        *arrays: Tensor,
     ) -> Any:
         rank = _rank(arrays, dims[3:], executable.cores)
         fronted = _fronted(arrays, dims[3:], executable.cores, rank)
@@ -272,13 +279,13 @@ class _Backward(Function):
 
     @staticmethod
     def forward(
-        executable: Executable, automatic: bool, saved: Tensor, cotangent: Tensor, *arrays: Tensor
+        executable: Executable, _automatic: bool, saved: Tensor, cotangent: Tensor, *arrays: Tensor
     ) -> Any:
         layout = executable.layout(arrays, cotangent.real.dtype)
         return tuple(executable.backward(arrays, layout, saved, cotangent))
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:  # noqa: ARG004 (as PyTorch calls it)
         ctx.executable, ctx.automatic, _, cotangent, *arrays = inputs
         ctx.save_for_backward(cotangent, *arrays)
         ctx.save_for_forward(cotangent, *arrays)
@@ -301,16 +308,14 @@ class _Backward(Function):
         dims: Any,
         executable: Executable,
         automatic: bool,
-        saved: Tensor,
+        _saved: Tensor,
         cotangent: Tensor,
         *arrays: Tensor,
     ) -> Any:
         batch, cores, output = info.batch_size, executable.cores, (executable.outputs,)
         rank = max(_rank(arrays, dims[4:], cores), _rank((cotangent,), dims[3:4], (output,)))
         (wide,) = _fronted((cotangent,), dims[3:4], (output,), rank)
-        fronted = [
-            a.expand(batch, *a.shape[1:]) for a in _fronted(arrays, dims[4:], cores, rank)
-        ]
+        fronted = [a.expand(batch, *a.shape[1:]) for a in _fronted(arrays, dims[4:], cores, rank)]
         # The final states are computed again: their arrangement belongs to these shapes.
         states = _Transformed.apply(executable, cotangent.real.dtype, automatic, *fronted)[1]
         wide = wide.expand(batch, *wide.shape[1:])
@@ -331,9 +336,7 @@ def _gradients_of(executable: Executable) -> Callable[..., Any]:
     return gradients
 
 
-def _filled(
-    tensors: Sequence[Tensor], tangents: Sequence[Tensor | None]
-) -> tuple[Tensor, ...]:
+def _filled(tensors: Sequence[Tensor], tangents: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
     """Tangents with zeros where there are none."""
     pairs = zip(tensors, tangents, strict=True)
     return tuple(torch.zeros_like(a) if t is None else t for a, t in pairs)

@@ -16,6 +16,7 @@ import torch
 __all__ = ["Circuit", "available", "instruction_set", "load"]
 
 _log = logging.getLogger("quantum")
+_FOLDER = "libraries"
 _SETS = ("avx512", "avx2", "portable")
 _SUFFIX = {"Darwin": ".dylib", "Windows": ".dll"}.get(platform.system(), ".so")
 _ENGINE = "BORROMEAN_ENGINE"  # "torch" switches the kernel off
@@ -70,9 +71,9 @@ def instruction_set() -> str | None:
 
 def _path(name: str) -> Path | None:
     """Where a library lies: beside this file, or where an editable installation put it."""
-    folders = [Path(__file__).parent]
+    folders = [Path(__file__).parent / _FOLDER]
     try:
-        installed = distribution("borromean").locate_file("quantum/kernels")
+        installed = distribution("borromean").locate_file(f"quantum/kernels/{_FOLDER}")
         folders.append(Path(str(installed)))
     except PackageNotFoundError:
         pass

@@ -10,8 +10,17 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from quantum.kernels.rotations import Angle, Condition, Flip, Primitive, Shift, Swap, Turn, primitives
-from quantum.program import Operation, Program
+from quantum.kernels.rotations import (
+    Angle,
+    Condition,
+    Flip,
+    Primitive,
+    Shift,
+    Swap,
+    Turn,
+    primitives,
+)
+from quantum.program import Program
 
 __all__ = ["Layout", "Phase", "Rotation", "Word", "lower"]
 
@@ -169,7 +178,10 @@ def _physical(step: Primitive, layout: Layout) -> list[Rotation | Phase]:
             return []
         # X = i exp(-i pi X / 2)
         turn = Turn((("X", step.wire),), Angle(math.pi), step.conditions)
-        return [*_physical(turn, layout), *_physical(Shift((), Angle(-math.pi), step.conditions), layout)]
+        return [
+            *_physical(turn, layout),
+            *_physical(Shift((), Angle(-math.pi), step.conditions), layout),
+        ]
     if isinstance(step, Turn):
         return [_rotation(step, layout)]
     return _phases(step, layout)

@@ -13,6 +13,7 @@ constants plus multiples of slots, so that gradients need no other rule.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from quantum.program import Operation
 
@@ -245,7 +246,7 @@ def _excitation(sign: int) -> Builder:
     def build(o: Operation, angles: Sequence[Angle]) -> list[Primitive]:
         half = len(o.wires) // 2
         head, tail = o.wires[:half], o.wires[half:]
-        alike = [Condition((a, b), 0) for group in (head, tail) for a, b in zip(group, group[1:])]
+        alike = [Condition((a, b), 0) for group in (head, tail) for a, b in pairwise(group)]
         conditions = (*alike, Condition((head[0], tail[0]), 1))
         letters = (("Y", o.wires[0]), *(("X", wire) for wire in o.wires[1:]))
         made: list[Primitive] = [Turn(letters, angles[0], conditions)]
@@ -258,7 +259,9 @@ def _excitation(sign: int) -> Builder:
 
 
 def _pauli_rotation(o: Operation, angles: Sequence[Angle]) -> list[Primitive]:
-    pairs = [(letter, wire) for letter, wire in zip(o.setting, o.wires, strict=True) if letter != "I"]
+    pairs = [
+        (letter, wire) for letter, wire in zip(o.setting, o.wires, strict=True) if letter != "I"
+    ]
     if any(letter in "XY" for letter, _ in pairs):
         return [Turn(tuple(pairs), angles[0])]
     return [Shift(tuple(wire for _, wire in pairs), angles[0])]

@@ -15,14 +15,28 @@ from quantum.program import Measurement, Operation, Program, Term
 from quantum.tracing import record
 
 FIXED = ["PauliX", "PauliY", "PauliZ", "Hadamard", "S", "T", "SX", "SWAP", "ISWAP", "SISWAP"]
-ONE = ["RX", "RY", "RZ", "PhaseShift", "U1", "IsingXX", "IsingYY", "IsingZZ", "IsingXY", "PSWAP", "GlobalPhase"]
+ONE = [
+    "RX",
+    "RY",
+    "RZ",
+    "PhaseShift",
+    "U1",
+    "IsingXX",
+    "IsingYY",
+    "IsingZZ",
+    "IsingXY",
+    "PSWAP",
+    "GlobalPhase",
+]
 ONE += ["CPhaseShift00", "CPhaseShift01", "CPhaseShift10", "MultiRZ", "PauliRot", "PCPhase"]
 ONE += [f"{kind}Excitation{end}" for kind in ("Single", "Double") for end in ("", "Plus", "Minus")]
 SEVERAL = {"Rot": 3, "U2": 2, "U3": 3}
 pytestmark = pytest.mark.skipif(load() is None, reason="no compiled kernel in this installation")
 
 
-def random_program(seed: int, wires: int, depth: int, inputs: int, *, states: bool = False) -> Program:
+def random_program(
+    seed: int, wires: int, depth: int, inputs: int, *, states: bool = False
+) -> Program:
     """Gates of every kind on random wires; parameter k reads input, weight, a function of both, or a number."""
     rng = np.random.default_rng(seed)
     operations, values = [], []
@@ -71,13 +85,23 @@ def random_program(seed: int, wires: int, depth: int, inputs: int, *, states: bo
         measurements.append(Measurement("expval", terms=tuple(terms)))
     if states:
         order = tuple(int(w) for w in rng.permutation(wires)[: max(1, wires - 1)])
-        measurements = [Measurement("probs", order), Measurement("var", terms=measurements[0].terms)]
+        measurements = [
+            Measurement("probs", order),
+            Measurement("var", terms=measurements[0].terms),
+        ]
 
     def function(x, w):
-        made = [lambda i, _j, _c: x[i], lambda _i, j, _c: w[j], lambda i, j, _c: x[i] * w[j], lambda _i, _j, c: c]
+        made = [
+            lambda i, _j, _c: x[i],
+            lambda _i, j, _c: w[j],
+            lambda i, j, _c: x[i] * w[j],
+            lambda _i, _j, c: c,
+        ]
         return [made[k](i, j, c) for k, i, j, c in values]
 
-    return Program(wires, tuple(operations), tuple(measurements), record(function, [(inputs,), (5,)]))
+    return Program(
+        wires, tuple(operations), tuple(measurements), record(function, [(inputs,), (5,)])
+    )
 
 
 def by_kernel(program: Program, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
@@ -93,8 +117,12 @@ def joined(answers: list[torch.Tensor]) -> torch.Tensor:
 
 def by_torch(program: Program, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     precision = x.dtype.to_complex()
-    slots = [s.to(precision if s.is_complex() else x.dtype) for s in program.recording.replay([x, w])]
-    state = evolve(statevector.ground(program.wires, precision, x.device), program.operations, slots)
+    slots = [
+        s.to(precision if s.is_complex() else x.dtype) for s in program.recording.replay([x, w])
+    ]
+    state = evolve(
+        statevector.ground(program.wires, precision, x.device), program.operations, slots
+    )
     return joined(measure(state, program.measurements, slots))
 
 
@@ -110,8 +138,12 @@ def agree(program: Program, x, w, tolerance: float) -> None:
     expected = expected.expand(got.shape)
     torch.testing.assert_close(got, expected, rtol=0, atol=tolerance)
     cotangent = torch.randn(got.shape, dtype=got.dtype, generator=torch.Generator().manual_seed(1))
-    first = torch.autograd.grad((expected * cotangent.conj()).real.sum(), [x, w], materialize_grads=True)
-    second = torch.autograd.grad((got * cotangent.conj()).real.sum(), [x, w], materialize_grads=True)
+    first = torch.autograd.grad(
+        (expected * cotangent.conj()).real.sum(), [x, w], materialize_grads=True
+    )
+    second = torch.autograd.grad(
+        (got * cotangent.conj()).real.sum(), [x, w], materialize_grads=True
+    )
     scale = max(1, got[..., 0].numel()) ** 0.5
     for a, b in zip(first, second, strict=True):
         torch.testing.assert_close(b, a, rtol=0, atol=tolerance * scale)
@@ -140,7 +172,15 @@ def test_states(seed) -> None:
 
 @pytest.mark.parametrize(
     ("lead_x", "lead_w"),
-    [((8,), (3, 1)), ((3, 8), (3, 1)), ((8,), (8,)), ((2, 1, 8), (3, 1)), ((), (5,)), ((4, 1), (4, 9)), ((0,), ())],
+    [
+        ((8,), (3, 1)),
+        ((3, 8), (3, 1)),
+        ((8,), (8,)),
+        ((2, 1, 8), (3, 1)),
+        ((), (5,)),
+        ((4, 1), (4, 9)),
+        ((0,), ()),
+    ],
 )
 def test_leading_dimensions(lead_x, lead_w) -> None:
     for seed in range(4):
@@ -174,5 +214,11 @@ def test_every_gate_of_the_table_is_run_or_left_to_torch() -> None:
     for name in left:
         assert primitives(Operation(name, (0, 1), (0,))) is None
     assert left == {
-        "ECR", "QubitSum", "QubitCarry", "FermionicSWAP", "PauliExponential", "DiagonalQubitUnitary", "QubitUnitary"
+        "ECR",
+        "QubitSum",
+        "QubitCarry",
+        "FermionicSWAP",
+        "PauliExponential",
+        "DiagonalQubitUnitary",
+        "QubitUnitary",
     }

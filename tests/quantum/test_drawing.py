@@ -7,7 +7,7 @@ import pennylane as qml
 import pytest
 import torch
 
-from quantum.diagram import diagram, openqasm
+from quantum.drawing import diagram, openqasm
 from quantum.layer import CircuitLayer
 
 GATES = {
