@@ -18,7 +18,7 @@ BUDGETS = {
     "tests": 90,
     "tests/causal": 90,
     "tests/hybrid": 150,
-    "tests/quantum": 180,
+    "tests/quantum": 420,
 }
 ROOT = Path(__file__).parent
 SECONDS = pytest.StashKey[dict[str, float]]()

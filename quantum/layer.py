@@ -3,7 +3,7 @@
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,11 @@ from quantum import foreign
 from quantum.circuit import capture, quantum_function
 from quantum.evaluation import Evaluator
 from quantum.fingerprint import Fingerprint
+from quantum.kernels.function import Executable, Layout
 from quantum.plan import Gradient, plan
 from quantum.resources import Resources, resources
-from quantum.signature import Reference, checked_shapes
-from quantum.simulators import DensityMatrix, Device, Simulator, StateVector
+from quantum.signature import Reference, checked_shapes, checked_shots, checked_simulator
+from quantum.simulators import DensityMatrix, Device, Simulator
 
 __all__ = ["CircuitLayer"]
 
@@ -23,6 +24,15 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _TRACING = threading.RLock()  # PennyLane's queue is one for the whole process
 
 Initializer = Callable[[Tensor], Any]
+
+
+class _Known(NamedTuple):
+    """How a call of a known signature goes to the kernel."""
+
+    executable: Executable
+    order: tuple[int, ...]
+    layout: Layout
+    automatic: bool
 
 
 class CircuitLayer(nn.Module):
@@ -111,9 +121,9 @@ class CircuitLayer(nn.Module):
         self._shapes = checked_shapes(source.function, weight_shapes)
         self._evaluator: Evaluator | None = None
         self._fingerprint = Fingerprint()
-        self._seen: set[Any] = set()  # signatures of calls that need no further check
-        self.simulator = _checked_simulator(simulator)
-        self.shots = _checked_shots(source.shots if shots is None else shots)
+        self._seen: dict[Any, _Known] = {}  # by signature: calls that need no further check
+        self.simulator = checked_simulator(simulator)
+        self.shots = checked_shots(source.shots if shots is None else shots)
         self.gradient = gradient
         self.in_features = in_features
         self.prior_scales = dict.fromkeys(self._shapes, math.pi)
@@ -191,56 +201,67 @@ class CircuitLayer(nn.Module):
             TypeError: Inputs or weights are not of a floating point type.
             ValueError: Inputs or weights have the wrong shape.
         """
-        compiling = torch.compiler.is_compiling()
-        if not compiling:
-            if self._fingerprint.changed() is not None:
-                self.retrace()
-            weights = [getattr(self, name) for name in self._shapes]
-            signature = self._signature(inputs, weights, generator)
-            if signature in self._seen:
-                return self._quick([inputs, *weights])
+        if torch.compiler.is_compiling():
+            arguments, _ = self._checked(inputs, generator)
+            return torch.ops.borromean.circuit(arguments, self._checked_evaluator(inputs).number)
+        if self._fingerprint.changed() is not None:
+            self.retrace()
+        signature = self._signature(inputs) if generator is None else None
+        known = self._seen.get(signature)
+        if known is not None and not torch._C._are_functorch_transforms_active():
+            own = [inputs, *[getattr(self, name) for name in self._shapes]]
+            return known.executable.eager(
+                [own[k] for k in known.order], known.layout, known.automatic
+            )
+        arguments, lead = self._checked(inputs, generator)
         evaluator = self._checked_evaluator(inputs)
+        answer = evaluator(arguments, lead, generator)
+        if signature is not None:
+            self._remember(signature, evaluator, arguments, lead)
+        return answer
+
+    def _checked(self, inputs: Tensor, generator: Any) -> tuple[list[Tensor], torch.Size]:
+        """Inputs and weights, and their broadcast leading dimensions."""
+        self._checked_evaluator(inputs)
         arguments = [inputs, *(self._checked_weight(name) for name in self._shapes)]
         lead = _broadcast([a.shape[: a.dim() - len(s)] for a, s in self._cored(arguments)], self)
         self._check_sampling(generator)
-        if compiling:
-            return torch.ops.borromean.circuit(arguments, evaluator.number)
-        answer = evaluator(arguments, lead, generator)
-        if self._is_quick(evaluator, arguments, lead):
-            if len(self._seen) > 256:
-                self._seen.clear()
-            self._seen.add(signature)
-        return answer
+        return arguments, lead
 
-    @staticmethod
-    def _signature(inputs: Any, weights: Sequence[Any], generator: Any) -> Any:
+    def _signature(self, inputs: Any) -> Any:
         """What decides all checks of a call; None where it cannot be told."""
         try:
-            parts = [(tensor.shape, tensor.dtype, tensor.is_cpu) for tensor in (inputs, *weights)]
+            parts = [inputs.shape, inputs.dtype, inputs.is_cpu]
+            for name in self._shapes:
+                weight = getattr(self, name)
+                parts += (weight.shape, weight.dtype, weight.is_cpu)
         except AttributeError:
             return None
-        return (generator is None, *parts)
+        return tuple(parts)
 
-    def _is_quick(self, evaluator: Evaluator, arguments: Sequence[Tensor], lead: Any) -> bool:
-        """Whether calls like this one go to the kernel as they are."""
+    def _remember(
+        self, signature: Any, evaluator: Evaluator, arguments: Sequence[Tensor], lead: torch.Size
+    ) -> None:
+        """Calls of this kind go to the kernel as they are, if nothing is left to be done."""
         kernel = evaluator.kernel
         if kernel is None or not (kernel.direct and kernel.simple):
-            return False
+            return
         dtype, working = evaluator.dtypes(arguments)
-        alike = all(a.dtype == dtype == working and a.is_cpu for a in arguments)
-        leads = [a.shape[: a.dim() - len(s)] for a, s in self._cored(arguments)]
-        read = torch.broadcast_shapes(*[leads[k] for k in kernel.made.arrays]) == lead
-        return alike and read
-
-    def _quick(self, arguments: Sequence[Tensor]) -> Tensor:
-        evaluator = self._evaluator
-        kernel = None if evaluator is None else evaluator.kernel
-        if evaluator is None or kernel is None:
-            raise RuntimeError("the circuit was taken away during a call")
-        return kernel.words(arguments, arguments[0].dtype, evaluator.plan.automatic)
+        if torch._C._are_functorch_transforms_active() or not all(
+            a.dtype == dtype == working and a.is_cpu for a in arguments
+        ):
+            return
+        order = kernel.made.arrays
+        layout = kernel.executable.layout([arguments[k] for k in order], working)
+        if tuple(layout.lead) != tuple(lead):
+            return
+        if len(self._seen) > 256:
+            self._seen.clear()
+        automatic = evaluator.plan.automatic
+        self._seen[signature] = _Known(kernel.executable, order, layout, automatic)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_seen": set()}
+        return {**self.__dict__, "_seen": {}}
 
     def extra_repr(self) -> str:
         """What ``print(layer)`` shows between the brackets."""
@@ -273,7 +294,7 @@ class CircuitLayer(nn.Module):
         if fingerprint.changed() is not None:  # by tracing itself: two traces agreed all the same
             fingerprint = Fingerprint.of(function)
         evaluator = Evaluator(chosen, script)
-        self._evaluator, self._fingerprint, self._seen = evaluator, fingerprint, set()
+        self._evaluator, self._fingerprint, self._seen = evaluator, fingerprint, {}
         return evaluator
 
     def _check_sampling(self, generator: torch.Generator | None) -> None:
@@ -372,20 +393,3 @@ def _broadcast(leads: Sequence[torch.Size], layer: CircuitLayer) -> torch.Size:
             f"leading dimensions of inputs and weights do not broadcast: {shown}; give weights "
             "that vary apart from the rows an extra axis of 1, such as (draws, 1, ...)"
         ) from None
-
-
-def _checked_simulator(simulator: Any) -> Simulator:
-    if simulator is None:
-        return StateVector()
-    if not isinstance(simulator, StateVector | DensityMatrix | Device):
-        raise TypeError(
-            "simulator must be a quantum.StateVector, DensityMatrix or Device, got "
-            f"{simulator!r}: wrap a PennyLane device as quantum.Device(device)"
-        )
-    return simulator
-
-
-def _checked_shots(shots: Any) -> int | None:
-    if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int) or shots < 1):
-        raise ValueError(f"shots must be a number of draws, 1 or more, or None, got {shots!r}")
-    return shots

@@ -1,12 +1,13 @@
-"""What a layer keeps of a circuit's function: its name, its weights' shapes (floor 5)."""
+"""What a layer is made of, checked: its function, weight shapes, simulator, shots (floor 4)."""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from quantum.circuit import quantum_function, weight_names
+from quantum.simulators import DensityMatrix, Device, Simulator, StateVector
 
-__all__ = ["Reference", "checked_shapes"]
+__all__ = ["Reference", "checked_shapes", "checked_shots", "checked_simulator"]
 
 
 class Reference:
@@ -92,3 +93,38 @@ def _shape(name: str, shape: Any) -> tuple[int, ...]:
     if not whole or any(isinstance(size, bool) or size < 0 for size in sizes):
         raise ValueError(f"the shape of weight {name!r} must be an int or ints, got {shape!r}")
     return tuple(sizes)
+
+
+def checked_simulator(simulator: Any) -> Simulator:
+    """The simulator asked for, a state vector where none was.
+
+    Raises:
+        TypeError: It is none of ours.
+
+    Example:
+        >>> checked_simulator(None)
+        StateVector(precision=None)
+    """
+    if simulator is None:
+        return StateVector()
+    if not isinstance(simulator, StateVector | DensityMatrix | Device):
+        raise TypeError(
+            "simulator must be a quantum.StateVector, DensityMatrix or Device, got "
+            f"{simulator!r}: wrap a PennyLane device as quantum.Device(device)"
+        )
+    return simulator
+
+
+def checked_shots(shots: Any) -> int | None:
+    """The number of shots asked for.
+
+    Raises:
+        ValueError: It is not a whole number of at least 1.
+
+    Example:
+        >>> checked_shots(100)
+        100
+    """
+    if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int) or shots < 1):
+        raise ValueError(f"shots must be a number of draws, 1 or more, or None, got {shots!r}")
+    return shots

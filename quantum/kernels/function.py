@@ -156,7 +156,10 @@ class Executable:
         """
         if torch._C._are_functorch_transforms_active():
             return _Transformed.apply(self, real, automatic, *arrays)[0]
-        layout = self.layout(arrays, real)
+        return self.eager(arrays, self.layout(arrays, real), automatic)
+
+    def eager(self, arrays: Sequence[Tensor], layout: Layout, automatic: bool) -> Tensor:
+        """The same where no transform of `torch.func` is active and the layout is known."""
         if torch.is_grad_enabled():
             return _Eager.apply(self, layout, automatic, *arrays)
         return self.forward(arrays, layout, False)[0]

@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import platform
+import struct
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -105,7 +106,7 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.borromean_destroy.argtypes = [pointer]
     library.borromean_saved_bytes.argtypes = [pointer, integer, long, long]
     library.borromean_saved_bytes.restype = long
-    library.borromean_run.argtypes = [pointer]
+    library.borromean_run.argtypes = [ctypes.c_char_p]
     library.borromean_run.restype = integer
     return library
 
@@ -129,6 +130,7 @@ class Circuit:
     def __init__(self, library: ctypes.CDLL, code: np.ndarray, reals: np.ndarray) -> None:
         self.library = library
         self.handle = library.borromean_create(code.ctypes.data, reals.ctypes.data)
+        self._run = library.borromean_run
         if not self.handle:
             raise MemoryError("the circuit kernel ran out of memory while reading a circuit")
 
@@ -169,5 +171,5 @@ class Circuit:
             *gradients,
             *layout.tail,
         )
-        if self.library.borromean_run((ctypes.c_int64 * len(numbers))(*numbers)):
+        if self._run(struct.pack(f"{len(numbers)}q", *numbers)):
             raise MemoryError("the circuit kernel ran out of memory")

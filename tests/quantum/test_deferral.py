@@ -190,8 +190,8 @@ def test_shots_are_all_kept_after_postselection():
 
 def test_the_same_circuit_gives_the_same_program_each_time():
     first, second = layer(statistics), layer(statistics)
-    assert first._plan.program.operations == second._plan.program.operations
-    assert first._plan.program.measurements == second._plan.program.measurements
+    assert first._evaluator.plan.program.operations == second._evaluator.plan.program.operations
+    assert first._evaluator.plan.program.measurements == second._evaluator.plan.program.measurements
 
 
 def test_states_are_refused_beside_measurements_in_mid_circuit():
