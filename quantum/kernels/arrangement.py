@@ -1,12 +1,12 @@
 """Rotations and phases in the order in which the kernel executes them (floor 2 of the kernel).
 
-What no observable can see is left out; rotations of single bits at the start become a product
-state; the rest is sorted into alternating diagonals and groups of rotations, each operation as
-early as the operations that it does not commute with allow.
+Neighbours that rotate alike are merged; what no observable can see is left out; rotations of single
+bits at the start become a product state; the rest is sorted into alternating diagonals and groups
+of rotations, each operation as early as the operations that it does not commute with allow.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quantum.kernels.lowering import Phase, Rotation, Word, merged
 
@@ -58,8 +58,8 @@ def arrange(operations: Sequence[Rotation | Phase], words: Sequence[Word] | None
         >>> len(made.links), len(made.groups)
         (1, 0)
     """
-    seen = list(operations) if words is None else _visible(operations, words)
-    links, rest = _product(seen)
+    seen = _together(operations)
+    links, rest = _product(seen if words is None else _visible(seen, words))
     return Arrangement(tuple(links), tuple(_levels(rest)))
 
 
@@ -80,6 +80,41 @@ def _commute(first: Rotation | Phase, second: Rotation | Phase) -> bool:
     if _odd(x1 & z2) ^ _odd(x2 & z1):
         return False
     return not (any(_odd(x1 & c) for c in conditions2) or any(_odd(x2 & c) for c in conditions1))
+
+
+def _together(operations: Sequence[Rotation | Phase]) -> list[Rotation | Phase]:
+    """Rotations by the same word, with only what they commute with in between, as one."""
+    made: list[Rotation | Phase] = []
+    last: dict[object, int] = {}
+    for operation in operations:
+        place = last.get(_kind(operation))
+        if place is not None and all(_commute(operation, other) for other in made[place + 1 :]):
+            before = made[place]
+            sign = _sign(operation) * _sign(before)
+            made[place] = replace(before, angle=before.angle + operation.angle * sign)
+            continue
+        last[_kind(operation)] = len(made)
+        made.append(operation)
+    return [operation for operation in made if _acts(operation)]
+
+
+def _kind(operation: Rotation | Phase) -> object:
+    """Equal for rotations that are the same but for angle and sign."""
+    if isinstance(operation, Phase):
+        return operation.mask
+    return operation.x, operation.z, operation.imaginary, operation.conditions
+
+
+def _sign(operation: Rotation | Phase) -> int:
+    return operation.sign if isinstance(operation, Rotation) else 1
+
+
+def _acts(operation: Rotation | Phase) -> bool:
+    """Whether its angle is anything at all, as far as constants and terms tell."""
+    terms: dict[int, float] = {}
+    for slot, coefficient in operation.angle.terms:
+        terms[slot] = terms.get(slot, 0.0) + coefficient
+    return bool(operation.angle.constant) or any(terms.values())
 
 
 def _visible(

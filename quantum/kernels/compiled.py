@@ -204,7 +204,9 @@ class _Writer:
         body += [number for word in words for number in (word.x, word.z, word.turns)]
         body += layout.flips[::-1]
         body.append(layout.origin())
-        self.arrays = sorted({source.array for source in self.parameters})
+        # Arguments that nothing depends on are read too: their gradient is zero, not missing.
+        used = {source.array for source in self.parameters}
+        self.arrays = sorted(used | set(range(self.arguments)))
         self.picked = [
             tuple(sorted({s.position for s in self.parameters if s.array == array}))
             if array >= self.arguments

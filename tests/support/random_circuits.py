@@ -21,6 +21,7 @@ import numpy as np
 import pennylane as qml
 import torch
 
+from quantum.circuit import wire_order
 from quantum.layer import CircuitLayer
 from quantum.simulators import DensityMatrix, StateVector
 
@@ -399,7 +400,9 @@ def _oracle(circuit, mixed):
         try:
             return direct(x, w)
         except qml.exceptions.DeviceError:
-            return by_matrices(x, w)
+            script = qml.tape.make_qscript(circuit.__call__)(x, w)
+            order = wire_order(script.operations, script.measurements)
+            return qml.QNode(plain, qml.device("default.qubit", wires=order), **how)(x, w)
 
     return oracle
 
