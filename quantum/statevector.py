@@ -250,7 +250,9 @@ def reduced(state: Complex[Tensor, "*batch states"], wires: Bits) -> Complex[Ten
     """
     chosen, _, _ = _subspace(_wires(state), wires, (), ())
     rows = state.index_select(-1, _index(chosen, state)).unflatten(-1, (-1, 2 ** len(wires)))
-    return rows.mT @ rows.conj()
+    if rows.device.type in ("cpu", "cuda"):  # a long sum in single precision loses digits
+        rows = rows.to(torch.complex128)
+    return (rows.mT @ rows.conj()).to(state.dtype)
 
 
 def _wires(state: Tensor) -> int:

@@ -149,3 +149,12 @@ def test_inner_is_conjugate_linear_on_the_left():
     product = statevector.inner(left, right)
     torch.testing.assert_close(statevector.inner(1j * left, right), -1j * product)
     torch.testing.assert_close(product, (left.conj() * right).sum(-1))
+
+
+def test_a_reduced_state_of_many_amplitudes_keeps_its_digits():
+    wires = 14
+    uniform = torch.full((2**wires,), 2 ** (-wires / 2), dtype=torch.complex64)
+    uniform[0] = 0.9
+    wide = uniform.to(torch.complex128)
+    difference = statevector.reduced(uniform, (0,)) - statevector.reduced(wide, (0,))
+    assert difference.abs().max() < 1e-6
