@@ -16,6 +16,7 @@ from quantum.kernels.library import Circuit
 __all__ = ["Executable", "Layout"]
 
 _FEW_ROWS = 4
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,9 @@ class Executable:
         self, arrays: Sequence[Tensor], layout: Layout, save: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Outputs, and the final states if they are to be kept."""
-        output = torch.empty(layout.output, dtype=layout.dtype)
-        saved = torch.empty(layout.saved, dtype=torch.float64) if save else None
+        # The device is named: the user's default device may be another one.
+        output = torch.empty(layout.output, dtype=layout.dtype, device=_CPU)
+        saved = torch.empty(layout.saved, dtype=torch.float64, device=_CPU) if save else None
         if output.numel():
             read = _readable(arrays, layout)
             place = 0 if saved is None else saved.data_ptr()

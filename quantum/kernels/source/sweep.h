@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -881,8 +882,13 @@ static void run(Pool<T>& pool, const Program& program, const Schedule& schedule,
     }
   };
   std::vector<std::thread> others;
-  for (int64_t k = 1; k < workers; k++) others.emplace_back(work, k);
+  int64_t started = 1;
+  try {
+    for (; started < workers; started++) others.emplace_back(work, started);
+  } catch (const std::system_error&) {  // no more threads to be had: this one does the rest
+  }
   work(0);
+  for (int64_t k = started; k < workers; k++) work(k);
   for (auto& thread : others) thread.join();
   for (char bad : failed)
     if (bad) throw std::bad_alloc();

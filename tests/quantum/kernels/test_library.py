@@ -175,3 +175,14 @@ def test_arrays_that_are_not_contiguous_are_read_right():
     layer = quantum.CircuitLayer(circuit, {"w": (2, 3, 3)}, in_features=3)
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 17))).T
     torch.testing.assert_close(layer(x), layer(x.contiguous()), rtol=0, atol=0)
+
+
+def test_the_default_device_of_the_user_is_not_used():
+    layer = quantum.CircuitLayer(circuit, {"w": (2, 3, 3)}, in_features=3)
+    x = torch.rand(5, 3, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    expected = torch.autograd.grad(layer(x).sum(), x)[0]
+    with torch.device("meta"):
+        answer = layer(x)
+        (gradient,) = torch.autograd.grad(answer, x, torch.ones(5, 2, device="cpu"))
+    assert answer.device.type == "cpu"
+    assert torch.equal(gradient, expected)
