@@ -112,7 +112,7 @@ class Executor:
         """All answers in one tensor, of a program that is `direct` and `simple`."""
         arrays = [arguments[k] for k in self.made.arrays]
         if any(array.dtype != real for array in arrays):
-            arrays = [array.to(real) for array in arrays]
+            arrays = [_as_real(array, real) for array in arrays]
         return self.executable(arrays, real, automatic)
 
     def _arrays(
@@ -121,7 +121,7 @@ class Executor:
         arrays = []
         for array, picked in zip(self.made.arrays, self.made.picked, strict=True):
             if picked is None:
-                arrays.append(arguments[array].to(real))
+                arrays.append(_as_real(arguments[array], real))
                 continue
             slots = self.recording.groups[array - len(self.recording.shapes)].slots
             arrays.append(torch.stack([values[slots[k]].real for k in picked], -1))
@@ -158,3 +158,8 @@ class Executor:
             + len(recording.gathers)
             + sum(len(group.slots) for group in recording.groups)
         )
+
+
+def _as_real(argument: Tensor, real: torch.dtype) -> Tensor:
+    """An argument as the kernel reads it; matrices, which may be complex, are only passed along."""
+    return (argument.real if argument.is_complex() else argument).to(real)

@@ -149,6 +149,7 @@ def lower(program: Program) -> tuple[list[Rotation | Phase], Layout] | None:
     None where an operation is none of those that the kernel runs.
 
     Example:
+        >>> from quantum.program import Operation
         >>> from quantum.tracing import record
         >>> cnot = Operation("PauliX", (1,), controls=(0,), control_values=(True,))
         >>> program = Program(2, (cnot, Operation("RX", (0,), (0,))), (), record(lambda: [], []))
