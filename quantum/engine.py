@@ -1,7 +1,7 @@
 """The one door between a plan and what executes it (floor 6).
 
-An engine is a function of a plan and the circuit's arguments. This one is plain PyTorch: it runs
-wherever PyTorch does and has every derivative that PyTorch has.
+Circuits planned with adjoint gradients run in the compiled kernel on the CPU, where it knows all
+their gates, else in PyTorch as fused products; everything else runs there gate after gate.
 """
 
 from collections.abc import Sequence

@@ -25,7 +25,6 @@ class Layout:
 
     Args:
         lead: The broadcast leading dimensions.
-        wide: Double precision.
         output: Shape of the output.
         dtype: Its dtype.
         saved: The size of the final states, in double precision numbers.
@@ -34,12 +33,11 @@ class Layout:
         tail: What comes last: the strides and sizes of the arrays.
 
     Example:
-        >>> Layout((), False, (1,), torch.float32, 0, (), (), ()).lead
+        >>> Layout((), (1,), torch.float32, 0, (), (), ()).lead
         ()
     """
 
     lead: tuple[int, ...]
-    wide: bool
     output: tuple[int, ...]
     dtype: torch.dtype
     saved: int
@@ -138,7 +136,6 @@ class Executable:
         )
         return Layout(
             split.lead,
-            wide,
             (*split.lead, self.outputs),
             real.to_complex() if self.states else real,
             self.circuit.saved_bytes(wide, split.sets, split.rows) // 8 + 8,
