@@ -1,11 +1,12 @@
 """Immutable causal graphs with directed and bidirected edges, in pure Python (floor 0)."""
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 from causal.arrows import parse_arrows, write_arrows
+from causal.bits import Bits, each
 
 __all__ = ["Edge", "Graph"]
 
@@ -28,7 +29,7 @@ def _edges(kind: str, arrow: str, edges: Iterable[Edge], symmetric: bool) -> fro
     return frozenset(found)
 
 
-@dataclass(frozen=True, init=False, repr=False)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class Graph:
     """An acyclic directed mixed graph: causes ``X -> Y`` and unobserved common causes ``X <-> Y``.
 
@@ -43,6 +44,7 @@ class Graph:
         directed: The directed edges.
         bidirected: The bidirected edges, the ends of each sorted.
         nodes: All nodes, sorted by name.
+        bits: The same as sets of bits, for algorithms that walk the graph.
 
     Raises:
         ValueError: A directed cycle, a self-loop, a duplicate edge or an empty name.
@@ -56,9 +58,7 @@ class Graph:
         (('M', 'X', 'Y'), ('X', 'M', 'Y'))
     """
 
-    directed: frozenset[Edge]
-    bidirected: frozenset[Edge]
-    nodes: tuple[str, ...]
+    bits: Bits
 
     def __init__(
         self,
@@ -76,10 +76,24 @@ class Graph:
                 raise TypeError(f"node names are strings, got {name!r}")
             if not name:
                 raise ValueError("a node name is empty")
-        object.__setattr__(self, "directed", arrows)
-        object.__setattr__(self, "bidirected", arcs)
-        object.__setattr__(self, "nodes", tuple(sorted(names)))
+        index = {name: k for k, name in enumerate(sorted(names))}
+        parents, children, siblings = ([0] * len(index) for _ in range(3))
+        for cause, effect in arrows:
+            parents[index[effect]] |= 1 << index[cause]
+            children[index[cause]] |= 1 << index[effect]
+        for first, second in arcs:
+            siblings[index[first]] |= 1 << index[second]
+            siblings[index[second]] |= 1 << index[first]
+        rows = tuple(parents), tuple(children), tuple(siblings)
+        object.__setattr__(self, "bits", Bits(tuple(index), index, (1 << len(index)) - 1, *rows))
         _ = self.order  # a cycle is an error now, not later
+
+    @classmethod
+    def of(cls, bits: Bits) -> "Graph":
+        """The graph of these bits, unchecked: what surgery on a checked graph leaves is a graph."""
+        graph = object.__new__(cls)
+        object.__setattr__(graph, "bits", bits)
+        return graph
 
     @classmethod
     def parse(cls, text: str) -> "Graph":
@@ -112,56 +126,84 @@ class Graph:
         return f"Graph.parse({str(self)!r})"
 
     def __contains__(self, name: object) -> bool:
-        return name in self._parents
+        place = self.bits.index.get(name) if isinstance(name, str) else None
+        return place is not None and bool(self.bits.nodes >> place & 1)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Graph):
+            return NotImplemented
+        if self.bits.names == other.bits.names:
+            return self.bits == other.bits
+        return self._parts == other._parts
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[type["Graph"], tuple[object, ...]]:
+        return Graph, self._parts  # the cached hash of strings holds in one process only
 
     @cached_property
-    def _parents(self) -> Mapping[str, frozenset[str]]:
-        return self._adjacent((effect, cause) for cause, effect in self.directed)
+    def _hash(self) -> int:
+        return hash(self._parts)
+
+    @property
+    def _parts(self) -> tuple[frozenset[Edge], frozenset[Edge], tuple[str, ...]]:
+        return self.directed, self.bidirected, self.nodes
 
     @cached_property
-    def _children(self) -> Mapping[str, frozenset[str]]:
-        return self._adjacent(self.directed)
+    def nodes(self) -> tuple[str, ...]:
+        """All nodes, sorted by name."""
+        return tuple(self.bits.names[k] for k in each(self.bits.nodes))
 
     @cached_property
-    def _siblings(self) -> Mapping[str, frozenset[str]]:
-        return self._adjacent(e for a, b in self.bidirected for e in ((a, b), (b, a)))
+    def directed(self) -> frozenset[Edge]:
+        """The directed edges."""
+        names, rows = self.bits.names, self.bits.children
+        return frozenset(
+            (names[k], names[child]) for k in each(self.bits.nodes) for child in each(rows[k])
+        )
 
-    def _adjacent(self, pairs: Iterable[Edge]) -> Mapping[str, frozenset[str]]:
-        found: dict[str, set[str]] = {name: set() for name in self.nodes}
-        for name, neighbour in pairs:
-            found[name].add(neighbour)
-        return {name: frozenset(neighbours) for name, neighbours in found.items()}
+    @cached_property
+    def bidirected(self) -> frozenset[Edge]:
+        """The bidirected edges, the ends of each sorted."""
+        names, rows = self.bits.names, self.bits.siblings
+        return frozenset(
+            (names[k], names[other])
+            for k in each(self.bits.nodes)
+            for other in each(rows[k] >> k << k)
+        )
 
     @cached_property
     def order(self) -> tuple[str, ...]:
         """The canonical topological order: of the nodes that may come next, the first by name."""
-        waiting = {name: len(parents) for name, parents in self._parents.items()}
-        ready = [name for name in self.nodes if not waiting[name]]
-        order: list[str] = []
+        waiting = [row.bit_count() for row in self.bits.parents]
+        ready = [k for k in each(self.bits.nodes) if not waiting[k]]
+        order: list[int] = []
         while ready:
-            name = heapq.heappop(ready)
-            order.append(name)
-            for child in self._children[name]:
+            place = heapq.heappop(ready)
+            order.append(place)
+            for child in each(self.bits.children[place]):
                 waiting[child] -= 1
                 if not waiting[child]:
                     heapq.heappush(ready, child)
-        if len(order) < len(self.nodes):
+        if len(order) < self.bits.nodes.bit_count():
             raise ValueError(
-                f"the graph has a directed cycle: {' -> '.join(self._cycle(set(order)))}; "
+                f"the graph has a directed cycle: {' -> '.join(self._cycle(order))}; "
                 "a causal graph is acyclic"
             )
-        return tuple(order)
+        return tuple(self.bits.names[k] for k in order)
 
-    def _cycle(self, done: set[str]) -> list[str]:
+    def _cycle(self, done: Iterable[int]) -> list[str]:
         """A cycle among the nodes that are left, each of which has a parent left."""
-        node = min(set(self.nodes) - done)
-        seen: list[str] = []
+        left = self.bits.nodes & ~sum(1 << k for k in done)
+        node = next(each(left))
+        seen: list[int] = []
         while node not in seen:
             seen.append(node)
-            node = min(self._parents[node] - done)
+            node = next(each(self.bits.parents[node] & left))
         cycle = [*reversed(seen[seen.index(node) :])]
         first = cycle.index(min(cycle))
-        return [*cycle[first:], *cycle[:first], cycle[first]]
+        return [self.bits.names[k] for k in [*cycle[first:], *cycle[:first], cycle[first]]]
 
     def names(self, names: str | Iterable[str]) -> frozenset[str]:
         """A name or names as a set, each of them a node.
@@ -170,25 +212,37 @@ class Graph:
             ValueError: One is not a node of the graph.
         """
         chosen = frozenset((names,) if isinstance(names, str) else names)
-        unknown = sorted(str(name) for name in chosen if name not in self._parents)
+        unknown = sorted(str(name) for name in chosen if name not in self)
         if unknown:
             raise ValueError(f"unknown node(s) {unknown}: the graph has {list(self.nodes)}")
         return chosen
 
-    def _one(self, name: str) -> str:
-        return next(iter(self.names((name,))))
+    def mask(self, names: str | Iterable[str]) -> int:
+        """The bits of a name or names, each of them a node; see `causal.bits`."""
+        index, mask = self.bits.index, 0
+        for name in (names,) if isinstance(names, str) else names:
+            place = index.get(name)
+            if place is None or not self.bits.nodes >> place & 1:
+                self.names((name,))  # says what is unknown, and what is known
+            else:
+                mask |= 1 << place
+        return mask
+
+    def _sorted(self, rows: tuple[int, ...], name: str) -> tuple[str, ...]:
+        (chosen,) = self.names((name,))
+        return tuple(self.bits.names[k] for k in each(rows[self.bits.index[chosen]]))
 
     def parents(self, name: str) -> tuple[str, ...]:
         """Direct causes of a node, sorted."""
-        return tuple(sorted(self._parents[self._one(name)]))
+        return self._sorted(self.bits.parents, name)
 
     def children(self, name: str) -> tuple[str, ...]:
         """Direct effects of a node, sorted."""
-        return tuple(sorted(self._children[self._one(name)]))
+        return self._sorted(self.bits.children, name)
 
     def siblings(self, name: str) -> tuple[str, ...]:
         """Nodes joined to a node by a bidirected edge, sorted."""
-        return tuple(sorted(self._siblings[self._one(name)]))
+        return self._sorted(self.bits.siblings, name)
 
     def ancestors(self, names: str | Iterable[str]) -> frozenset[str]:
         """The nodes from which a directed path leads to one of ``names``; these included.
@@ -197,7 +251,7 @@ class Graph:
             >>> sorted(Graph.parse("X -> M -> Y").ancestors("M"))
             ['M', 'X']
         """
-        return self._reach(names, self._parents)
+        return self.bits.named(self.bits.ancestors(self.mask(names)))
 
     def descendants(self, names: str | Iterable[str]) -> frozenset[str]:
         """The nodes to which a directed path leads from one of ``names``; these included.
@@ -206,22 +260,11 @@ class Graph:
             >>> sorted(Graph.parse("X -> M -> Y").descendants({"M"}))
             ['M', 'Y']
         """
-        return self._reach(names, self._children)
+        return self.bits.named(self.bits.descendants(self.mask(names)))
 
     def district(self, name: str) -> frozenset[str]:
         """The nodes that bidirected paths join to a node; itself included."""
-        return self._reach(name, self._siblings)
-
-    def _reach(
-        self, names: str | Iterable[str], neighbours: Mapping[str, frozenset[str]]
-    ) -> frozenset[str]:
-        reached = set(self.names(names))
-        pending = list(reached)
-        while pending:
-            fresh = neighbours[pending.pop()] - reached
-            reached |= fresh
-            pending.extend(fresh)
-        return frozenset(reached)
+        return self.bits.named(self.bits.district(self.mask((name,))))
 
     @cached_property
     def districts(self) -> tuple[frozenset[str], ...]:
@@ -232,11 +275,11 @@ class Graph:
             [['M'], ['X', 'Y']]
         """
         found: list[frozenset[str]] = []
-        placed: set[str] = set()
-        for name in self.nodes:
-            if name not in placed:
-                found.append(self.district(name))
-                placed |= found[-1]
+        left = self.bits.nodes
+        while left:
+            district = self.bits.district(left & -left)
+            found.append(self.bits.named(district))
+            left &= ~district
         return tuple(found)
 
     def subgraph(self, names: str | Iterable[str]) -> "Graph":
@@ -246,12 +289,7 @@ class Graph:
             >>> print(Graph.parse("X -> M -> Y; X <-> Y").subgraph({"X", "Y"}))
             X <-> Y
         """
-        kept = self.names(names)
-        return Graph(
-            (e for e in self.directed if kept.issuperset(e)),
-            (e for e in self.bidirected if kept.issuperset(e)),
-            kept,
-        )
+        return Graph.of(self.bits.subgraph(self.mask(names)))
 
     def remove_incoming(self, names: str | Iterable[str]) -> "Graph":
         """The graph without arrows into ``names``: directed ones, and bidirected ones at them.
@@ -260,12 +298,7 @@ class Graph:
             >>> print(Graph.parse("Z -> X -> Y; X <-> Y").remove_incoming("X"))
             Z; X -> Y
         """
-        cut = self.names(names)
-        return Graph(
-            (e for e in self.directed if e[1] not in cut),
-            (e for e in self.bidirected if cut.isdisjoint(e)),
-            self.nodes,
-        )
+        return Graph.of(self.bits.remove_incoming(self.mask(names)))
 
     def remove_outgoing(self, names: str | Iterable[str]) -> "Graph":
         """The graph without directed edges out of ``names``; bidirected ones stay.
@@ -274,5 +307,21 @@ class Graph:
             >>> print(Graph.parse("Z -> X -> Y; X <-> Y").remove_outgoing("X"))
             Z -> X; X <-> Y
         """
-        cut = self.names(names)
-        return Graph((e for e in self.directed if e[0] not in cut), self.bidirected, self.nodes)
+        return Graph.of(self.bits.remove_outgoing(self.mask(names)))
+
+    def project(self, hidden: str | Iterable[str]) -> "Graph":
+        """The latent projection: the graph on the other nodes, with ``hidden`` unobserved.
+
+        A directed path through hidden nodes becomes ``->``; a path through hidden nodes with an
+        arrowhead at both ends and no collider becomes ``<->``. Separation among the other nodes,
+        and what interventions on them identify, stay as they were.
+
+        Source: Verma (1993); Tian & Pearl, "On the testable implications of causal models with
+        hidden variables" (2002), definition 5.
+
+        Example:
+            >>> print(Graph.parse("U -> X -> H -> Y <- U; Z -> U").project({"U", "H"}))
+            X -> Y; Z -> X; Z -> Y; X <-> Y
+        """
+        order = [self.bits.index[name] for name in self.order]
+        return Graph.of(self.bits.project(self.mask(hidden), order))

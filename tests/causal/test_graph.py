@@ -148,3 +148,93 @@ def test_a_thousand_nodes_are_no_problem():
     assert graph.order == tuple(names)
     assert len(graph.ancestors(names[-1])) == 1000
     assert len(graph.districts) == 1
+
+
+@given(parts(st.sampled_from("ABCDEF")), st.sets(st.sampled_from("ABCDEF")))
+@settings(max_examples=80, deadline=None)
+def test_surgery_on_surgery_equals_a_new_graph(given_parts, chosen):
+    graph = Graph(*given_parts)
+    chosen &= set(graph.nodes)
+    kept = set(graph.nodes) - chosen
+    smaller = graph.subgraph(kept)
+    fresh = Graph(
+        [e for e in graph.directed if kept.issuperset(e)],
+        [e for e in graph.bidirected if kept.issuperset(e)],
+        kept,
+    )
+    assert smaller == fresh
+    assert hash(smaller) == hash(fresh)
+    assert (smaller.order, smaller.districts) == (fresh.order, fresh.districts)
+    assert all(smaller.remove_incoming(n) == fresh.remove_incoming(n) for n in kept)
+    assert all(smaller.remove_outgoing(n) == fresh.remove_outgoing(n) for n in kept)
+    assert pickle.loads(pickle.dumps(smaller)) == fresh
+    assert not any(name in smaller for name in chosen)
+
+
+def projected_by_definition(graph, hidden):
+    """Edges from all paths through hidden nodes, with the arrowheads at their ends."""
+    observed = set(graph.nodes) - hidden
+    directed, bidirected = set(), set()
+
+    def directed_walks(node, start):
+        for child in graph.children(node):
+            if child in observed:
+                directed.add((start, child))
+            else:
+                directed_walks(child, start)
+
+    def walks(node, start, climbing):
+        """From an arrowhead at start: up through causes, then down; never a collider."""
+        if climbing and node != start:
+            descents(node, start)
+        if node == start or climbing:
+            for parent in set(graph.parents(node)) & hidden:
+                walks(parent, start, True)
+            for sibling in graph.siblings(node):
+                if sibling in observed:
+                    bidirected.add(frozenset((start, sibling)))
+                else:
+                    descents(sibling, start)
+
+    def descents(node, start):
+        for child in graph.children(node):
+            if child in observed:
+                bidirected.add(frozenset((start, child)))
+            else:
+                descents(child, start)
+
+    for start in observed:
+        directed_walks(start, start)
+        walks(start, start, False)
+    return Graph(directed, [tuple(sorted(e)) for e in bidirected if len(e) == 2], observed)
+
+
+@given(parts(st.sampled_from("ABCDEFG")), st.sets(st.sampled_from("ABCDEFG")))
+@settings(max_examples=150, deadline=None)
+def test_projection_equals_its_definition(given_parts, hidden):
+    graph = Graph(*given_parts)
+    hidden &= set(graph.nodes)
+    assert graph.project(hidden) == projected_by_definition(graph, hidden)
+
+
+@given(parts(st.sampled_from("ABCDEF")), st.data())
+@settings(max_examples=60, deadline=None)
+def test_projection_in_steps_is_the_same(given_parts, data):
+    graph = Graph(*given_parts)
+    hidden = data.draw(st.lists(st.sampled_from(graph.nodes), unique=True)) if graph.nodes else []
+    steps = graph
+    for name in hidden:
+        steps = steps.project(name)
+    assert steps == graph.project(hidden)
+
+
+def test_projection_examples():
+    napkin = Graph.parse("U -> W; U -> X; V -> W; V -> Y; W -> Z -> X -> Y")
+    assert napkin.project({"U", "V"}) == Graph.parse("W -> Z -> X -> Y; W <-> X; W <-> Y")
+    assert Graph.parse("X <-> H; H -> Y").project("H") == Graph.parse("X <-> Y")
+    assert Graph.parse("X <-> H <-> Y").project("H") == Graph.parse("X; Y")
+    assert Graph.parse("X -> H; H -> Y; H -> Z").project("H") == Graph.parse(
+        "X -> Y; X -> Z; Y <-> Z"
+    )
+    with pytest.raises(ValueError, match=r"unknown node\(s\) \['Q'\]"):
+        napkin.project("Q")
