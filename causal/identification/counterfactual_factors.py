@@ -1,0 +1,251 @@
+"""Responses of parallel worlds as products of interventional distributions.
+
+The unobserved causes of two districts are independent, so the probability of responses is a product
+over districts; a district whose responses all fit into one world is what the experiment that sets
+its other parents shows.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from causal.expression import Value
+from causal.graph import Graph
+from causal.identification.parallel_worlds import Free, Response, Term
+
+__all__ = ["Conflict", "OneWorld", "components", "conflict", "one_worlds"]
+
+
+@dataclass(frozen=True)
+class OneWorld:
+    """Responses that one experiment shows together, summed over those that nothing else uses.
+
+    Args:
+        responses: Responses in whose terms each variable has one value.
+        summed: The variables summed out, each with a `Free` value.
+    """
+
+    responses: tuple[Response, ...]
+    summed: frozenset[str] = frozenset()
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """The variables that respond."""
+        return frozenset(response.variable for response in self.responses)
+
+    @property
+    def outcomes(self) -> frozenset[str]:
+        """The variables whose values are looked at."""
+        return self.variables - self.summed
+
+    @cached_property
+    def terms(self) -> dict[str, Term]:
+        """The value of each variable and of each parent."""
+        return {name: term for response in self.responses for name, term in response.terms}
+
+    @property
+    def do(self) -> frozenset[str]:
+        """The parents that do not respond: what the experiment sets."""
+        return frozenset(self.terms) - self.variables
+
+    @property
+    def constants(self) -> dict[str, Value]:
+        """The states of the names that have one."""
+        kept = self.outcomes | self.do
+        return {
+            name: term
+            for name, term in self.terms.items()
+            if name in kept and not isinstance(term, Free)
+        }
+
+    @property
+    def free(self) -> frozenset[str]:
+        """The names whose value another factor or a sum fixes."""
+        return frozenset(
+            name
+            for name, term in self.terms.items()
+            if isinstance(term, Free) and name not in self.summed
+        )
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Why responses are shown by no experiment: a district in which a variable has two values.
+
+    Args:
+        graph: The district with the parents of its variables, and the edges among them.
+        district: The variables that unobserved common causes join.
+        variable: The variable that would need two values.
+        values: These values; None for the value that it takes by itself.
+    """
+
+    graph: Graph
+    district: frozenset[str]
+    variable: str
+    values: tuple[Value | None, Value | None]
+
+    def __str__(self) -> str:
+        first, second = (
+            "whatever value it takes by itself" if value is None else str(value)
+            for value in sorted(self.values, key=lambda value: value is None)
+        )
+        if self.values == (None, None):
+            first, second = "what it takes in one world", "what it takes in another"
+        return (
+            f"the variables {sorted(self.district)}, which unobserved causes join, would have to "
+            f"respond to {self.variable} = {first} and to {self.variable} = {second} in one unit, "
+            "and an experiment shows one of the two"
+        )
+
+
+def _by_district(
+    graph: Graph, responses: Iterable[Response]
+) -> list[tuple[frozenset[str], list[Response]]]:
+    responses = list(responses)
+    present = graph.subgraph({response.variable for response in responses})
+    return [
+        (district, [response for response in responses if response.variable in district])
+        for district in present.districts
+    ]
+
+
+def components(graph: Graph, responses: Iterable[Response]) -> tuple[frozenset[str], ...]:
+    """The ancestral components: variables that districts or open values join.
+
+    A response whose value is stated separates what is before it from what is behind it. What is in
+    different components factorises, so that a component with conditions alone cancels.
+
+    Args:
+        graph: The causal graph.
+        responses: All responses that the events need.
+
+    References:
+        J. D. Correa, S. Lee and E. Bareinboim (2021), definition 4.1 and lemma 4.1.
+
+    Example:
+        >>> from causal.identification.events import Event
+        >>> from causal.identification.parallel_worlds import worlds
+        >>> graph = Graph.parse("Z -> X -> Y")
+        >>> found = worlds(graph, [Event("X", 0)], others=[Event("Y", 1)])
+        >>> [sorted(component) for component in components(graph, found.responses)]
+        [['Y'], ['X', 'Z']]
+    """
+    responses = tuple(responses)
+    root: dict[object, object] = {}
+
+    def find(item: object) -> object:
+        while root.setdefault(item, item) != item:
+            item = root[item]
+        return item
+
+    for district, members in _by_district(graph, responses):
+        for response in members:
+            root[find(response.variable)] = find(min(district))
+            for _, term in response.terms:
+                if isinstance(term, Free):
+                    root[find(term)] = find(response.variable)
+    found: dict[object, set[str]] = {}
+    for response in responses:
+        found.setdefault(find(response.variable), set()).add(response.variable)
+    return tuple(frozenset(names) for names in sorted(found.values(), key=sorted))
+
+
+def _clash(responses: Iterable[Response]) -> tuple[str, Term, Term] | None:
+    """A name with two terms among the responses."""
+    seen: dict[str, Term] = {}
+    for response in responses:
+        for name, term in response.terms:
+            if seen.setdefault(name, term) != term:
+                return name, seen[name], term
+    return None
+
+
+def conflict(graph: Graph, responses: Iterable[Response]) -> Conflict | None:
+    """The first district whose responses no single world shows, if there is one.
+
+    Args:
+        graph: The causal graph.
+        responses: Responses, all copies of a variable among them.
+
+    References:
+        Correa, Lee and Bareinboim (2021), definition 3.3 (consistent ctf-factor) and theorem 3;
+        Shpitser and Pearl (2008), ID* line 8.
+
+    Example:
+        >>> from causal.identification.events import Event
+        >>> from causal.identification.parallel_worlds import worlds
+        >>> graph = Graph.parse("X -> Y")
+        >>> both = worlds(graph, [Event("Y", 1, do={"X": 0}), Event("Y", 0, do={"X": 1})])
+        >>> conflict(graph, both.responses).variable
+        'X'
+    """
+    for district, members in _by_district(graph, responses):
+        clash = _clash(members)
+        if clash is not None:
+            name, *terms = clash
+            first, second = (None if isinstance(term, Free) else term for term in terms)
+            around = {name for member in members for name, _ in member.terms}
+            return Conflict(graph.subgraph(around), district, name, (first, second))
+    return None
+
+
+def _joined(first: Sequence[Response], second: Sequence[Response]) -> bool:
+    """Whether one group's variables are causes of the other's."""
+    return any(
+        one.variable in dict(other.parents)
+        for pair in ((first, second), (second, first))
+        for one in pair[0]
+        for other in pair[1]
+    )
+
+
+def one_worlds(graph: Graph, responses: Iterable[Response]) -> tuple[OneWorld, ...]:
+    r"""Responses without conflict as few factors, each shown by one experiment.
+
+    Districts next to each other, in which every name has one value, are one factor:
+    :math:`Q[C_1]\,Q[C_2] = Q[C_1 \cup C_2]`. A response that is used in one factor alone, and whose
+    value is open, is summed there.
+
+    Args:
+        graph: The causal graph.
+        responses: Responses without `conflict`, closed under the districts among them.
+
+    Example:
+        >>> from causal.identification.events import Event
+        >>> from causal.identification.parallel_worlds import worlds
+        >>> graph = Graph.parse("X -> M -> Y; X -> Y")
+        >>> nested = Event("Y", 1, do={"X": 1, "M": Event("M", do={"X": 0})})
+        >>> for factor in one_worlds(graph, worlds(graph, [nested]).responses):
+        ...     print(sorted(factor.outcomes), sorted(factor.do), factor.constants)
+        ['M'] ['X'] {'X': 0}
+        ['Y'] ['M', 'X'] {'X': 1, 'Y': 1}
+    """
+    groups = [members for _, members in _by_district(graph, responses)]
+    while (pair := _next_merge(groups)) is not None:
+        first, second = pair
+        groups[first] += groups.pop(second)
+    return tuple(_with_sums(groups))
+
+
+def _next_merge(groups: list[list[Response]]) -> tuple[int, int] | None:
+    for second in range(len(groups)):
+        for first in range(second):
+            if _joined(groups[first], groups[second]):
+                if _clash((*groups[first], *groups[second])) is None:
+                    return first, second
+    return None
+
+
+def _with_sums(groups: list[list[Response]]) -> Iterator[OneWorld]:
+    users: dict[Term, set[int]] = {}
+    for number, group in enumerate(groups):
+        for response in group:
+            for _, term in response.terms:
+                users.setdefault(term, set()).add(number)
+    for group in groups:
+        summed = frozenset(
+            response.variable
+            for response in group
+            if isinstance(response.value, Free) and len(users[response.value]) == 1
+        )
+        yield OneWorld(tuple(group), summed)

@@ -1,0 +1,75 @@
+"""The answer to a query: its formula, the proof of it, and its values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from causal.expression import Expression, Probability, Value
+from causal.graph import Graph
+from causal.identification.derivation import Step
+from causal.render import latex, text
+
+__all__ = ["Estimand"]
+
+
+@dataclass(frozen=True)
+class Estimand:
+    """A causal query and the expression of the supplied distributions that it equals.
+
+    Args:
+        graph: The graph in which the query was asked.
+        outcomes: The variables whose distribution it is.
+        treatments: The variables that are set.
+        given: The variables conditioned on.
+        experiments: The sets of names whose interventional distributions are supplied; the empty
+            set stands for observations.
+        expression: The formula.
+        steps: A proof of it, from the query to the formula.
+    """
+
+    graph: Graph
+    outcomes: frozenset[str]
+    treatments: frozenset[str]
+    given: frozenset[str]
+    experiments: tuple[frozenset[str], ...]
+    expression: Expression
+    steps: tuple[Step, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Names in the formula on whose value the answer does not depend, sorted."""
+        asked = self.outcomes | self.treatments | self.given
+        return tuple(sorted(self.expression.arguments - asked))
+
+    @property
+    def query(self) -> Probability:
+        """The query as an interventional probability."""
+        return Probability(self.outcomes, self.given, self.treatments)
+
+    def __str__(self) -> str:
+        reserved = self.query.arguments
+        return f"{text(self.query)} = {text(self.expression, reserved)}"
+
+    def latex(self) -> str:
+        """The equation as LaTeX."""
+        return f"{latex(self.query)} = {latex(self.expression, self.query.arguments)}"
+
+    def evaluate(
+        self,
+        joint: Any = None,
+        *,
+        experiments: Any = None,
+        free: str | Mapping[str, Value] = "average",
+        on_zero: str = "raise",
+    ) -> Any:
+        """The table of the query, over its outcomes, treatments and given.
+
+        Args:
+            joint: The observational distribution: a Factor or another Joint.
+            experiments: A mapping or function from intervened names to a Factor.
+            free: ``"average"`` over the values of free names, or a value for each.
+            on_zero: ``"raise"`` at a needed cell without support, or ``"nan"`` for its row.
+        """
+        from causal.evaluation import evaluate_estimand
+
+        return evaluate_estimand(self, joint, experiments=experiments, free=free, on_zero=on_zero)

@@ -1,0 +1,184 @@
+"""Parallel worlds of one unit: which responses of its variables some events are about.
+
+A variable is a function of its parents and of unobserved causes. What it takes in a world depends
+on that world through its parents' values alone, so worlds that give its parents the same values
+share one response. The responses that events need, each with its parents' values and its own, are
+the counterfactual graph of Shpitser and Pearl and the ancestral set of Correa, Lee and Bareinboim.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from causal.expression import Value
+from causal.graph import Graph
+from causal.identification.events import Event, Setting
+
+__all__ = ["Contradiction", "Free", "Response", "Term", "Worlds", "worlds"]
+
+World = tuple[tuple[str, Setting], ...]
+
+
+@dataclass(frozen=True)
+class Free:
+    """The value of a response of which no event says the value.
+
+    Args:
+        variable: The variable that responds.
+        copy: A number that tells its free responses apart.
+    """
+
+    variable: str
+    copy: int
+
+
+Term = Value | Free
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a variable does where its parents have given values.
+
+    Args:
+        variable: The variable.
+        parents: The parents' values, sorted by name.
+        value: The value that an event states, or a `Free` one.
+    """
+
+    variable: str
+    parents: tuple[tuple[str, Term], ...]
+    value: Term
+
+    @property
+    def terms(self) -> tuple[tuple[str, Term], ...]:
+        """Names with their values: the parents' and the variable's own."""
+        return (*self.parents, (self.variable, self.value))
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """Events that cannot hold together in any model on the graph.
+
+    Args:
+        events: One event that contradicts itself, or two that contradict each other.
+    """
+
+    events: tuple[Event, ...]
+
+    def __str__(self) -> str:
+        if len(self.events) == 1:
+            return f"{self.events[0]} sets its own variable to another state"
+        first, second = self.events
+        return f"{first} and {second} are about one response of {first.variable}: it has one value"
+
+
+@dataclass(frozen=True)
+class Worlds:
+    """The responses that events need, causes first, and where each event looks them up.
+
+    Args:
+        responses: Each response once.
+        terms: For each event, the value that its variable takes in its world.
+    """
+
+    responses: tuple[Response, ...]
+    terms: tuple[tuple[Event, Term], ...]
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The variables that respond."""
+        return frozenset(response.variable for response in self.responses)
+
+
+def _origin(variable: str, world: World) -> World | Value:
+    """The world in which the variable responds by itself, or the state to which it is set."""
+    settings = dict(world)
+    while variable in settings:
+        to = settings[variable]
+        if not isinstance(to, Event):
+            return to
+        world = to.do
+        settings = dict(world)
+    return world
+
+
+def _needed(graph: Graph, events: Iterable[Event]) -> dict[str, list[World]]:
+    """For each variable the worlds in which its own response matters to one of the events."""
+    needed: dict[str, dict[World, None]] = {name: {} for name in graph.nodes}
+
+    def need(variable: str, world: World) -> None:
+        origin = _origin(variable, world)
+        if isinstance(origin, tuple):
+            needed[variable][origin] = None
+
+    for event in events:
+        need(event.variable, event.do)
+    for variable in reversed(graph.order):
+        for world in needed[variable]:
+            for parent in graph.parents(variable):
+                need(parent, world)
+    return {name: list(found) for name, found in needed.items()}
+
+
+def worlds(
+    graph: Graph, events: Iterable[Event], others: Iterable[Event] = ()
+) -> Worlds | Contradiction:
+    r"""The responses that events need, with equal ones merged.
+
+    Going through the variables, causes first, the responses of a variable with the same values of
+    its parents are one: :math:`Y_{xz} = Y_x` where Z does not matter (exclusion), and
+    :math:`Y_x = Y` where X = x is stated (consistency). The value that an event states then is that
+    of the merged response, and of what depends on it.
+
+    Args:
+        graph: The causal graph.
+        events: Events that hold.
+        others: Events whose variables are looked up, but whose values are left open.
+
+    Returns:
+        The responses, or the contradiction between two of the events.
+
+    References:
+        I. Shpitser and J. Pearl, "Complete identification methods for the causal hierarchy", JMLR 9
+        (2008), lemmas 24 and 25 and make-cg. J. D. Correa, S. Lee and E. Bareinboim, "Nested
+        counterfactual identification from arbitrary surrogate experiments", NeurIPS 2021,
+        definition 2.1 (ancestors), theorem 1 (unnesting).
+
+    Example:
+        >>> found = worlds(Graph.parse("X -> Y"), [Event("X", 0), Event("Y", 1, do={"X": 0})])
+        >>> [(r.variable, r.parents, r.value) for r in found.responses]
+        [('X', (), 0), ('Y', (('X', 0),), 1)]
+        >>> print(worlds(Graph.parse("X -> Y"), [Event("Y", 1), Event("Y", 0, do={"Z": 1})]))
+        Y=1 and Y_{Z=1}=0 are about one response of Y: it has one value
+    """
+    events, others = tuple(events), tuple(others)
+    needed = _needed(graph, (*events, *others))
+    stated: dict[tuple[str, World], list[Event]] = {}
+    for event in events:
+        origin = _origin(event.variable, event.do)
+        if isinstance(origin, tuple):
+            stated.setdefault((event.variable, origin), []).append(event)
+        elif origin != event.value:
+            return Contradiction((event,))
+    terms: dict[tuple[str, World], Term] = {}
+
+    def term(variable: str, world: World) -> Term:
+        origin = _origin(variable, world)
+        return terms[variable, origin] if isinstance(origin, tuple) else origin
+
+    responses: list[Response] = []
+    for variable in graph.order:
+        merged: dict[tuple[tuple[str, Term], ...], list[World]] = {}
+        for world in needed[variable]:
+            parents = tuple((parent, term(parent, world)) for parent in graph.parents(variable))
+            merged.setdefault(parents, []).append(world)
+        for copy, (parents, equal) in enumerate(merged.items()):
+            claims = [event for world in equal for event in stated.get((variable, world), ())]
+            for claim in claims[1:]:
+                if claim.value != claims[0].value:
+                    return Contradiction((claims[0], claim))
+            value = claims[0].value if claims else None
+            found: Term = Free(variable, copy) if value is None else value
+            responses.append(Response(variable, parents, found))
+            terms.update(((variable, world), found) for world in equal)
+    looked_up = ((event, term(event.variable, event.do)) for event in (*events, *others))
+    return Worlds(tuple(responses), tuple(looked_up))

@@ -1,0 +1,140 @@
+"""Expressions as text and as LaTeX (floor 1)."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from causal.expression import ONE, At, Expression, Probability, Product, Ratio, Sum
+
+__all__ = ["latex", "text"]
+
+
+@dataclass(frozen=True)
+class _Style:
+    """How the pieces of an expression are written."""
+
+    given: str
+    do: str
+    times: str
+    sum: str
+    ratio: str
+    parentheses: str
+
+    def name(self, name: str, primes: int) -> str:
+        return _plain(name) + "'" * primes
+
+
+class _Latex(_Style):
+    def name(self, name: str, primes: int) -> str:
+        word = re.sub(r"([#$%&_{}])", r"\\\1", name.replace("\\", r"\textbackslash "))
+        single = re.fullmatch(r"[A-Za-z]", name)
+        numbered = re.fullmatch(r"([A-Za-z])_?(\d+)", name)
+        if numbered:
+            shown = f"{numbered[1]}_{{{numbered[2]}}}"
+        else:
+            shown = name if single else rf"\text{{{word}}}"
+        return shown + "'" * primes
+
+
+_TEXT = _Style(" | ", "do({})", " ", "sum_{{{}}} {}", "{} / {}", "({})")
+_LATEX = _Latex(
+    r" \mid ",
+    r"\operatorname{{do}}({})",
+    r" \, ",
+    r"\sum_{{{}}} {}",
+    r"\frac{{{}}}{{{}}}",
+    r"\left({}\right)",
+)
+
+
+def _plain(name: str) -> str:
+    if re.fullmatch(r"[\w.\[\]]+", name):
+        return name
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def text(expression: Expression, reserved: Iterable[str] = ()) -> str:
+    """The expression on one line; a bound name that hides another gets primes.
+
+    Args:
+        expression: What is shown.
+        reserved: Names with a meaning outside of the expression; bound ones are told from them.
+
+    Example:
+        >>> inner = Sum("X", Product((Probability("Y", {"M", "X"}), Probability("X"))))
+        >>> text(Sum("M", Product((Probability("M", "X"), inner))))
+        "sum_{M} P(M | X) sum_{X'} P(Y | M, X') P(X')"
+    """
+    return _shown(expression, reserved, _TEXT)
+
+
+def latex(expression: Expression, reserved: Iterable[str] = ()) -> str:
+    r"""The expression as LaTeX, for mathematics mode.
+
+    Example:
+        >>> print(latex(Ratio(Probability({"X1", "Y"}), Probability("X1"))))
+        \frac{P(X_{1}, Y)}{P(X_{1})}
+    """
+    return _shown(expression, reserved, _LATEX)
+
+
+def _shown(expression: Expression, reserved: Iterable[str], style: _Style) -> str:
+    names = {name: style.name(name, 0) for name in expression.arguments | set(reserved)}
+    return _Writer(style).write(expression, names, closed=True)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    style: _Style
+
+    def write(self, node: Expression, names: Mapping[str, str], closed: bool) -> str:
+        """One node; ``closed`` where nothing follows that a sum could swallow."""
+        style = self.style
+        if isinstance(node, Probability):
+            return self._probability(node, names)
+        if isinstance(node, Product):
+            if node is ONE:
+                return "1"
+            last = len(node.factors) - 1
+            return style.times.join(
+                self.write(factor, names, closed and place == last)
+                for place, factor in enumerate(node.factors)
+            )
+        if isinstance(node, Ratio):
+            parts = [self._part(part, names) for part in (node.above, node.below)]
+            return style.ratio.format(*parts)
+        if isinstance(node, Sum):
+            inner = dict(names)
+            for name in sorted(node.over):
+                inner[name] = self._fresh(name, names)
+            bound = ", ".join(inner[name] for name in sorted(node.over))
+            shown = style.sum.format(bound, self.write(node.of, inner, True))
+            return shown if closed else style.parentheses.format(shown)
+        if isinstance(node, At):
+            states = {
+                name: f"{names.get(name, style.name(name, 0))}={value}"
+                for name, value in node.values
+            }
+            return self.write(node.of, {**names, **states}, closed)
+        raise TypeError(f"an Expression is written, got {type(node).__name__}")
+
+    def _part(self, node: Expression, names: Mapping[str, str]) -> str:
+        shown = self.write(node, names, True)
+        simple = self.style is _LATEX or isinstance(node, Probability) or node is ONE
+        return shown if simple else self.style.parentheses.format(shown)
+
+    def _fresh(self, name: str, names: Mapping[str, str]) -> str:
+        """The name with as few primes as tell it from those in scope."""
+        primes, taken = 0, set(names.values())
+        while self.style.name(name, primes) in taken:
+            primes += 1
+        return self.style.name(name, primes)
+
+    def _probability(self, node: Probability, names: Mapping[str, str]) -> str:
+        def listed(part: frozenset[str]) -> str:
+            return ", ".join(names[name] for name in sorted(part))
+
+        causes = self.style.do.format(listed(node.do)) if node.do else ""
+        below = ", ".join(part for part in (causes, listed(node.given)) if part)
+        return f"P({listed(node.outcomes)}{self.style.given if below else ''}{below})"
