@@ -13,7 +13,7 @@ import dis
 import importlib.util
 import operator
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType, NoneType
@@ -87,6 +87,13 @@ class Fingerprint:
     watches: tuple[_Watch, ...] = field(default=(), repr=False)
     missing: tuple[_Missing, ...] = field(default=(), repr=False)
     dtype: torch.dtype | None = None
+    _named: tuple[tuple[Callable[[], Any], Any], ...] = field(init=False, repr=False)
+    _other: tuple[_Watch, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        named = tuple((watch.read, watch.values) for watch in self.watches if watch.named)
+        object.__setattr__(self, "_named", named)
+        object.__setattr__(self, "_other", tuple(w for w in self.watches if not w.named))
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> "Fingerprint":
@@ -113,20 +120,9 @@ class Fingerprint:
             >>> Fingerprint.of(lambda x: torch.sin(x)).changed() is None
             True
         """
-        for watch in self.watches:
-            try:
-                now = watch.read()
-            except (KeyError, ValueError, AttributeError):
-                return watch.labels[_place_of_absent(watch)]
-            if watch.named and _equal(watch.values, now):
-                continue
-            if not all(map(operator.is_, now, watch.values)):
-                place = _first_other(watch, now)
-                if place is not None:
-                    return watch.labels[place]
-            for place, before in watch.mutable:
-                if snapshot(now[place]) != before:
-                    return watch.labels[place]
+        found = self._first_change(self._other if self._is_named_same() else self.watches)
+        if found is not None:
+            return found
         for absent in self.missing:
             if not absent.still(absent.what):
                 return absent.label
@@ -134,19 +130,37 @@ class Fingerprint:
             return "torch's default dtype"
         return None
 
+    def _is_named_same(self) -> bool:
+        """Whether functions, classes and modules are what they were: compared in C, by identity."""
+        try:
+            for read, values in self._named:
+                if read() != values:
+                    return False
+        except Exception:  # whatever is gone, or a foreign comparison raises
+            return False
+        return True
+
+    def _first_change(self, watches: Sequence[_Watch]) -> str | None:
+        """What reads otherwise now, compared one after the other."""
+        for watch in watches:
+            try:
+                now = watch.read()
+            except (KeyError, ValueError, AttributeError):
+                return watch.labels[_place_of_absent(watch)]
+            if not all(map(operator.is_, now, watch.values)):
+                place = _first_other(watch, now)
+                if place is not None:
+                    return watch.labels[place]
+            for place, before in watch.mutable:
+                if snapshot(now[place]) != before:
+                    return watch.labels[place]
+        return None
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "Fingerprint":
         return self
 
     def __reduce__(self) -> tuple[type["Fingerprint"], tuple[()]]:
         return Fingerprint, ()
-
-
-def _equal(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
-    """Compare in C, identities first; False where an object does not compare to a truth value."""
-    try:
-        return before == now
-    except Exception:  # whatever a foreign comparison raises
-        return False
 
 
 def _first_other(watch: _Watch, now: tuple[Any, ...]) -> int | None:

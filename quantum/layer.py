@@ -20,6 +20,8 @@ from quantum.simulators import DensityMatrix, Device, Simulator
 
 __all__ = ["CircuitLayer"]
 
+_compiling = torch.compiler.is_compiling
+_transforming = torch._C._are_functorch_transforms_active
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _TRACING = threading.RLock()  # PennyLane's queue is one for the whole process
 
@@ -201,18 +203,18 @@ class CircuitLayer(nn.Module):
             TypeError: Inputs or weights are not of a floating point type.
             ValueError: Inputs or weights have the wrong shape.
         """
-        if torch.compiler.is_compiling():
+        if _compiling():
             arguments, _ = self._checked(inputs, generator)
             return torch.ops.borromean.circuit(arguments, self._checked_evaluator(inputs).number)
         if self._fingerprint.changed() is not None:
             self.retrace()
-        signature = self._signature(inputs) if generator is None else None
-        known = self._seen.get(signature)
-        if known is not None and not torch._C._are_functorch_transforms_active():
-            own = [inputs, *[getattr(self, name) for name in self._shapes]]
-            return known.executable.eager(
-                [own[k] for k in known.order], known.layout, known.automatic
-            )
+        signature = None
+        if generator is None and not _transforming():
+            own, signature = self._signed(inputs)
+            known = self._seen.get(signature)
+            if known is not None:
+                arrays = [own[k] for k in known.order]
+                return known.executable.eager(arrays, known.layout, known.automatic)
         arguments, lead = self._checked(inputs, generator)
         evaluator = self._checked_evaluator(inputs)
         answer = evaluator(arguments, lead, generator)
@@ -228,16 +230,16 @@ class CircuitLayer(nn.Module):
         self._check_sampling(generator)
         return arguments, lead
 
-    def _signature(self, inputs: Any) -> Any:
-        """What decides all checks of a call; None where it cannot be told."""
+    def _signed(self, inputs: Any) -> tuple[list[Any], Any]:
+        """Inputs and weights, and what decides all checks of a call; None where that is unknown."""
+        held, own = self._parameters, [inputs]
+        for name in self._shapes:
+            weight = held.get(name)  # quicker than the attribute, which a parametrisation replaces
+            own.append(getattr(self, name) if weight is None else weight)
         try:
-            parts = [inputs.shape, inputs.dtype, inputs.is_cpu]
-            for name in self._shapes:
-                weight = getattr(self, name)
-                parts += (weight.shape, weight.dtype, weight.is_cpu)
+            return own, tuple([(a.shape, a.dtype, a.is_cpu) for a in own])
         except AttributeError:
-            return None
-        return tuple(parts)
+            return own, None
 
     def _remember(
         self, signature: Any, evaluator: Evaluator, arguments: Sequence[Tensor], lead: torch.Size
@@ -247,7 +249,7 @@ class CircuitLayer(nn.Module):
         if kernel is None or not (kernel.direct and kernel.simple):
             return
         dtype, working = evaluator.dtypes(arguments)
-        if torch._C._are_functorch_transforms_active() or not all(
+        if not all(
             a.dtype == dtype == working and a.is_cpu for a in arguments
         ):
             return

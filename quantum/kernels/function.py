@@ -1,8 +1,9 @@
 """The kernel as a differentiable function of tensors (floor 4 of the kernel)."""
 
 import math
+import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,6 @@ from quantum.kernels.library import Circuit
 __all__ = ["Executable", "Layout"]
 
 _FEW_ROWS = 4
-_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,21 @@ class Layout:
         lead: The broadcast leading dimensions.
         output: Shape of the output.
         dtype: Its dtype.
-        saved: The size of the final states, in double precision numbers.
+        saved: The size of the final states, in numbers of the arrays' dtype.
         expanded: For each array the shape it is expanded to first, None where it is read as it is.
         head: What comes first in a call: numbers of the sets and rows and the like.
         tail: What comes last: the strides and sizes of the arrays.
 
+    Attributes:
+        plain: Whether all arrays are read as they are.
+        occupied: Whether there is any output.
+        pack: Writes a call's numbers, between head and tail: the direction, the number of threads,
+            the addresses of output, cotangent and final states, of the arrays and their gradients.
+
     Example:
-        >>> Layout((), (1,), torch.float32, 0, (), (), ()).lead
-        ()
+        >>> layout = Layout((), (1,), torch.float32, 0, (None,), (), (0, 0, 1))
+        >>> layout.plain, len(layout.pack(*range(10)))
+        (True, 80)
     """
 
     lead: tuple[int, ...]
@@ -44,6 +51,15 @@ class Layout:
     expanded: tuple[tuple[int, ...] | None, ...]
     head: tuple[int, ...]
     tail: tuple[int, ...]
+    plain: bool = field(init=False)
+    occupied: bool = field(init=False)
+    pack: Callable[..., bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        numbers = len(self.head) + 5 + 2 * len(self.expanded) + len(self.tail)
+        object.__setattr__(self, "plain", all(shape is None for shape in self.expanded))
+        object.__setattr__(self, "occupied", math.prod(self.output) > 0)
+        object.__setattr__(self, "pack", struct.Struct(f"{numbers}q").pack)
 
 
 class _Split(NamedTuple):
@@ -138,7 +154,7 @@ class Executable:
             split.lead,
             (*split.lead, self.outputs),
             real.to_complex() if self.states else real,
-            self.circuit.saved_bytes(wide, split.sets, split.rows) // 8 + 8,
+            self.circuit.saved_bytes(wide, split.sets, split.rows) // (8 if wide else 4) + 16,
             expanded,
             (self.circuit.handle, int(wide), int(self.states), split.sets, split.rows, len(arrays)),
             tail,
@@ -159,37 +175,49 @@ class Executable:
     def eager(self, arrays: Sequence[Tensor], layout: Layout, automatic: bool) -> Tensor:
         """The same where no transform of `torch.func` is active and the layout is known."""
         if torch.is_grad_enabled():
-            return _Eager.apply(self, layout, automatic, *arrays)
+            return _apply(self, layout, automatic, *arrays)
         return self.forward(arrays, layout, False)[0]
 
     def forward(
         self, arrays: Sequence[Tensor], layout: Layout, save: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Outputs, and the final states if they are to be kept."""
-        # The device is named: the user's default device may be another one.
-        output = torch.empty(layout.output, dtype=layout.dtype, device=_CPU)
-        saved = torch.empty(layout.saved, dtype=torch.float64, device=_CPU) if save else None
-        if output.numel():
-            read = _readable(arrays, layout)
-            place = 0 if saved is None else saved.data_ptr()
-            pointers = [array.data_ptr() for array in read]
-            self.circuit.run(layout, 0, (output.data_ptr(), 0, place), pointers, pointers)
+        first = arrays[0]  # new tensors are on its device, whatever the user's default device
+        output = first.new_empty(layout.output, dtype=layout.dtype)
+        saved = first.new_empty(layout.saved) if save else None
+        if layout.occupied:
+            read = [array.data_ptr() for array in _readable(arrays, layout)]
+            self.circuit.run(
+                layout.pack(
+                    *layout.head,
+                    *(0, torch.get_num_threads(), output.data_ptr(), 0),
+                    0 if saved is None else saved.data_ptr(),
+                    *read,
+                    *read,
+                    *layout.tail,
+                )
+            )
         return output, saved
 
     def backward(
         self, arrays: Sequence[Tensor], layout: Layout, saved: Tensor, cotangent: Tensor
     ) -> list[Tensor]:
         """Gradients of the arrays, in their shapes."""
-        if cotangent.numel() == 0:
+        if not layout.occupied:
             return [torch.zeros_like(array) for array in arrays]
         read = _readable(arrays, layout)
         gradients = [torch.empty_like(array) for array in read]
         cotangent = cotangent if cotangent.is_contiguous() else cotangent.contiguous()
-        places = (0, cotangent.data_ptr(), saved.data_ptr())
         self.circuit.run(
-            layout, 1, places, [a.data_ptr() for a in read], [g.data_ptr() for g in gradients]
+            layout.pack(
+                *layout.head,
+                *(1, torch.get_num_threads(), 0, cotangent.data_ptr(), saved.data_ptr()),
+                *[array.data_ptr() for array in read],
+                *[gradient.data_ptr() for gradient in gradients],
+                *layout.tail,
+            )
         )
-        if all(expanded is None for expanded in layout.expanded):
+        if layout.plain:
             return gradients
         made = []
         for gradient, array, expanded in zip(gradients, arrays, layout.expanded, strict=True):
@@ -202,6 +230,8 @@ class Executable:
 
 def _readable(arrays: Sequence[Tensor], layout: Layout) -> list[Tensor]:
     """Contiguous arrays, expanded where they vary along some dimensions of their part only."""
+    if layout.plain:
+        return [array if array.is_contiguous() else array.contiguous() for array in arrays]
     read = []
     for array, expanded in zip(arrays, layout.expanded, strict=True):
         if expanded is not None:
@@ -232,6 +262,9 @@ class _Eager(Function):
             made = _Backward.apply(executable, automatic, saved, cotangent, *arrays)
             return (None, None, None, *made)
         return (None, None, None, *executable.backward(arrays, layout, saved, cotangent))
+
+
+_apply = super(Function, _Eager).apply
 
 
 class _Transformed(Function):

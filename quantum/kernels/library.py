@@ -5,14 +5,11 @@ import functools
 import logging
 import os
 import platform
-import struct
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 __all__ = ["Circuit", "available", "instruction_set", "load"]
 
@@ -142,34 +139,14 @@ class Circuit:
         """The size of the final states that a forward run keeps for its backward run."""
         return int(self.library.borromean_saved_bytes(self.handle, wide, sets, rows))
 
-    def run(
-        self,
-        layout: Any,
-        backward: int,
-        places: Sequence[int],
-        arrays: Sequence[int],
-        gradients: Sequence[int],
-    ) -> None:
-        """Run it.
+    def run(self, call: bytes) -> None:
+        """Run a call, as `quantum.kernels.function.Layout` packs it.
 
         Args:
-            layout: How the arrays are read (`quantum.kernels.function.Layout`).
-            backward: 1 for gradients, 0 for outputs.
-            places: Addresses of the output, the cotangent and the final states, 0 for none.
-            arrays: Addresses of the arrays.
-            gradients: Addresses of their gradients; anything where ``backward`` is 0.
+            call: Its numbers, 8 bytes each.
 
         Raises:
             MemoryError: There is not enough memory.
         """
-        numbers = (
-            *layout.head,
-            backward,
-            torch.get_num_threads(),
-            *places,
-            *arrays,
-            *gradients,
-            *layout.tail,
-        )
-        if self._run(struct.pack(f"{len(numbers)}q", *numbers)):
+        if self._run(call):
             raise MemoryError("the circuit kernel ran out of memory")
