@@ -11,9 +11,10 @@ from functools import cached_property
 
 from causal.expression import Value
 from causal.graph import Graph
+from causal.identification.conflict import Conflict
 from causal.identification.parallel_worlds import Free, Response, Term
 
-__all__ = ["Conflict", "OneWorld", "components", "conflict", "one_worlds"]
+__all__ = ["OneWorld", "components", "conflict", "one_worlds"]
 
 
 @dataclass(frozen=True)
@@ -68,36 +69,6 @@ class OneWorld:
         )
 
 
-@dataclass(frozen=True)
-class Conflict:
-    """Why responses are shown by no experiment: a district in which a variable has two values.
-
-    Args:
-        graph: The district with the parents of its variables, and the edges among them.
-        district: The variables that unobserved common causes join.
-        variable: The variable that would need two values.
-        values: These values; None for the value that it takes by itself.
-    """
-
-    graph: Graph
-    district: frozenset[str]
-    variable: str
-    values: tuple[Value | None, Value | None]
-
-    def __str__(self) -> str:
-        first, second = (
-            "whatever value it takes by itself" if value is None else str(value)
-            for value in sorted(self.values, key=lambda value: value is None)
-        )
-        if self.values == (None, None):
-            first, second = "what it takes in one world", "what it takes in another"
-        return (
-            f"the variables {sorted(self.district)}, which unobserved causes join, would have to "
-            f"respond to {self.variable} = {first} and to {self.variable} = {second} in one unit, "
-            "and an experiment shows one of the two"
-        )
-
-
 def _by_district(
     graph: Graph, responses: Iterable[Response]
 ) -> list[tuple[frozenset[str], list[Response]]]:
@@ -120,7 +91,8 @@ def components(graph: Graph, responses: Iterable[Response]) -> tuple[frozenset[s
         responses: All responses that the events need.
 
     References:
-        J. D. Correa, S. Lee and E. Bareinboim (2021), definition 4.1 and lemma 4.1.
+        J. D. Correa, S. Lee and E. Bareinboim, "Nested counterfactual identification from arbitrary
+        surrogate experiments", NeurIPS 2021: ancestral components.
 
     Example:
         >>> from causal.identification.events import Event
@@ -128,7 +100,7 @@ def components(graph: Graph, responses: Iterable[Response]) -> tuple[frozenset[s
         >>> graph = Graph.parse("Z -> X -> Y")
         >>> found = worlds(graph, [Event("X", 0)], others=[Event("Y", 1)])
         >>> [sorted(component) for component in components(graph, found.responses)]
-        [['Y'], ['X', 'Z']]
+        [['X', 'Z'], ['Y']]
     """
     responses = tuple(responses)
     root: dict[object, object] = {}
@@ -168,8 +140,8 @@ def conflict(graph: Graph, responses: Iterable[Response]) -> Conflict | None:
         responses: Responses, all copies of a variable among them.
 
     References:
-        Correa, Lee and Bareinboim (2021), definition 3.3 (consistent ctf-factor) and theorem 3;
-        Shpitser and Pearl (2008), ID* line 8.
+        Correa, Lee and Bareinboim (2021): inconsistent ctf-factors. Shpitser and Pearl, "Complete
+        identification methods for the causal hierarchy", JMLR 9 (2008): ID*, line 8.
 
     Example:
         >>> from causal.identification.events import Event
@@ -230,9 +202,9 @@ def one_worlds(graph: Graph, responses: Iterable[Response]) -> tuple[OneWorld, .
 def _next_merge(groups: list[list[Response]]) -> tuple[int, int] | None:
     for second in range(len(groups)):
         for first in range(second):
-            if _joined(groups[first], groups[second]):
-                if _clash((*groups[first], *groups[second])) is None:
-                    return first, second
+            pair = groups[first], groups[second]
+            if _joined(*pair) and _clash((*pair[0], *pair[1])) is None:
+                return first, second
     return None
 
 

@@ -1,12 +1,13 @@
 """Counterfactual events: a variable's value in the world where others are set; pure Python."""
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Union
 
-from causal.expression import Value
+from causal.expression import Expression, Probability, Value
 from causal.graph import Graph
+from causal.render import latex, text
 
 __all__ = ["Event", "Setting", "checked_events", "probability_of"]
 
@@ -34,8 +35,8 @@ def _setting(name: object, to: object) -> tuple[str, Setting]:
         return name, _value(name, to)
     if to.variable != name:
         raise ValueError(
-            f"do sets {name!r} to a value of {to.variable!r}: expected an Event of {name!r} itself, "
-            f"as in do={{{name!r}: Event({name!r}, do={{…}})}}"
+            f"do sets {name!r} to a value of {to.variable!r}: expected an Event of {name!r} "
+            f"itself, as in do={{{name!r}: Event({name!r}, do={{…}})}}"
         )
     if to.value is not None:
         raise ValueError(
@@ -90,25 +91,29 @@ class Event:
         object.__setattr__(self, "do", tuple(sorted(settings, key=lambda pair: pair[0])))
 
     def __str__(self) -> str:
-        set_to = ", ".join(
-            str(to) if isinstance(to, Event) else f"{name}={to}" for name, to in self.do
-        )
-        world = f"{self.variable}_{{{set_to}}}" if set_to else self.variable
-        return world if self.value is None else f"{world}={self.value}"
+        return self._written(text, "=")
 
     def latex(self) -> str:
         r"""The event in LaTeX.
 
         Example:
-            >>> print(Event("Y", 1, do={"X": 0}).latex())
-            Y_{X = 0} = 1
+            >>> print(Event("Y", 1, do={"X1": 0}).latex())
+            Y_{X_{1} = 0} = 1
         """
+        return self._written(latex, " = ")
+
+    def _written(self, write: Callable[[Expression], str], equal: str) -> str:
         set_to = ", ".join(
-            to.latex() if isinstance(to, Event) else f"{_name(name)} = {_name(to)}"
+            to._written(write, equal)
+            if isinstance(to, Event)
+            else f"{_shown(name, write)}{equal}{_shown(to, write)}"
             for name, to in self.do
         )
-        world = f"{_name(self.variable)}_{{{set_to}}}" if set_to else _name(self.variable)
-        return world if self.value is None else f"{world} = {_name(self.value)}"
+        shown = _shown(self.variable, write)
+        if set_to:
+            subscripted = "_" in shown and write is latex
+            shown = f"{{{shown}}}_{{{set_to}}}" if subscripted else f"{shown}_{{{set_to}}}"
+        return shown if self.value is None else f"{shown}{equal}{_shown(self.value, write)}"
 
     @property
     def parts(self) -> Iterator["Event"]:
@@ -124,11 +129,11 @@ class Event:
                 yield from to.parts
 
 
-def _name(name: Value) -> str:
-    """A name as LaTeX writes it: one letter in italics, a word upright."""
-    if isinstance(name, int) or (len(name) == 1 and name.isalpha()):
+def _shown(name: Value, write: Callable[[Expression], str]) -> str:
+    """A name or state as formulas write it: what stands in P(…) there."""
+    if isinstance(name, int):
         return str(name)
-    return rf"\mathrm{{{name.translate({ord(c): chr(92) + c for c in '_&%$#{}'})}}}"
+    return write(Probability(name)).removeprefix("P(").removesuffix(")")
 
 
 def probability_of(
@@ -193,7 +198,10 @@ def checked_events(
     return asked, known
 
 
-def _check_part(graph: Graph, part: Event, event: Event, kinds: dict[str, tuple[type, Event]]):
+def _check_part(
+    graph: Graph, part: Event, event: Event, kinds: dict[str, tuple[type, Event]]
+) -> None:
+    """Check one event or nested event; ``kinds`` remembers how states were called."""
     states = {name: to for name, to in part.do if not isinstance(to, Event)}
     unknown = sorted(name for name in {part.variable, *dict(part.do)} if name not in graph)
     if unknown:
@@ -203,6 +211,6 @@ def _check_part(graph: Graph, part: Event, event: Event, kinds: dict[str, tuple[
         kind, first = kinds.setdefault(name, (type(value), event))
         if kind is not type(value):
             raise ValueError(
-                f"{first} and {event} call states of {name!r} by a number here and by a name there, "
-                "so that they cannot be compared: use numbers, or names, throughout"
+                f"{first} and {event} call states of {name!r} by a number and by a name, so that "
+                "they cannot be compared: use numbers, or names, throughout"
             )

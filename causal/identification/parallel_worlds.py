@@ -139,9 +139,9 @@ def worlds(
 
     References:
         I. Shpitser and J. Pearl, "Complete identification methods for the causal hierarchy", JMLR 9
-        (2008), lemmas 24 and 25 and make-cg. J. D. Correa, S. Lee and E. Bareinboim, "Nested
-        counterfactual identification from arbitrary surrogate experiments", NeurIPS 2021,
-        definition 2.1 (ancestors), theorem 1 (unnesting).
+        (2008): the counterfactual graph (make-cg). J. D. Correa, S. Lee and E. Bareinboim, "Nested
+        counterfactual identification from arbitrary surrogate experiments", NeurIPS 2021:
+        counterfactual ancestors, the unnesting theorem.
 
     Example:
         >>> found = worlds(Graph.parse("X -> Y"), [Event("X", 0), Event("Y", 1, do={"X": 0})])
