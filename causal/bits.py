@@ -141,6 +141,14 @@ class Bits:
         rows = tuple(parents), tuple(children), self.siblings
         return Bits(self.names, self.index, self.nodes, *rows)
 
+    def proper_causal(self, causes: int, effects: int) -> int:
+        """The nodes on directed paths from ``causes`` to ``effects`` that do not return to them."""
+        others = self.subgraph(self.nodes & ~causes)
+        begun = 0
+        for k in each(causes):
+            begun |= self.children[k]
+        return others.descendants(begun & ~causes) & others.ancestors(effects)
+
     def project(self, hidden: int, order: Iterable[int]) -> "Bits":
         """The latent projection on the other nodes; ``order`` is a topological one.
 
