@@ -1,7 +1,8 @@
 """The answer to a query: its formula, the proof of it, and its values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from causal.expression import Expression, Probability, Value
@@ -24,7 +25,16 @@ class Estimand:
         experiments: The sets of names whose interventional distributions are supplied; the empty
             set stands for observations.
         expression: The formula.
-        steps: A proof of it, from the query to the formula.
+        prove: Makes the proof of it.
+
+    Example:
+        >>> from causal.identification.observational import identify
+        >>> napkin = Graph.parse("W -> R -> X -> Y; W <-> X; W <-> Y")
+        >>> query = identify(napkin, outcomes="Y", treatments="X")
+        >>> query.free
+        ('R',)
+        >>> all(step.verify(napkin) for step in query.steps)
+        True
     """
 
     graph: Graph
@@ -33,7 +43,12 @@ class Estimand:
     given: frozenset[str]
     experiments: tuple[frozenset[str], ...]
     expression: Expression
-    steps: tuple[Step, ...] = field(default=(), repr=False, compare=False)
+    prove: Callable[[], tuple[Step, ...]] = field(repr=False, compare=False)
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """A proof of the formula: the first step begins with the query, the last ends with it."""
+        return self.prove()
 
     @property
     def free(self) -> tuple[str, ...]:

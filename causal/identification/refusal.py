@@ -33,7 +33,7 @@ class Hedge:
     experiment: frozenset[str] = frozenset()
 
 
-class Unidentifiable(ValueError):
+class Unidentifiable(ValueError):  # noqa: N818
     """No formula exists: two models agree on all that is supplied and differ in the query.
 
     Args:
