@@ -1,16 +1,25 @@
-"""Expressions of causal queries: probabilities, products, sums and ratios (floor 0).
+"""Expressions of causal queries in short form: what is multiplied, summed and divided (floor 0).
 
-An expression is a directed acyclic graph of interned nodes: two expressions of the same structure
-are one object, so comparing costs nothing and a sub-term that occurs many times is held once.
-Names are bound lexically: ``Sum({"X"}, …)`` has an X of its own.
+The nodes are those of `causal.syntax`. The constructors here simplify while they build; every rule
+keeps the value, where a denominator that cancels is positive.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import cached_property
-from hashlib import blake2b
-from typing import Any, Final
-from weakref import WeakValueDictionary
+
+from causal.syntax import (
+    ONE,
+    At,
+    Expression,
+    Names,
+    Probability,
+    Product,
+    Ratio,
+    Sum,
+    Value,
+    as_set,
+    subexpressions,
+)
 
 __all__ = [
     "ONE",
@@ -29,221 +38,48 @@ __all__ = [
     "total",
 ]
 
-Value = int | str  # a state's number or name
-Names = str | Iterable[str]
-_NODES: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
-
-
-def _names(names: Names) -> frozenset[str]:
-    if type(names) is frozenset:
-        return names
-    return frozenset((names,) if isinstance(names, str) else names)
-
-
-def _node(cls: type, arguments: frozenset[str], operands: tuple[Any, ...], **fields: Any) -> Any:
-    """The node of this class with these fields; there is only one."""
-    key = (cls, *fields.values())
-    found = _NODES.get(key)
-    if found is None:
-        found = object.__new__(cls)
-        found.__dict__.update(fields, arguments=arguments, operands=operands)
-        found = _NODES.setdefault(key, found)
-    return found
-
-
-class Expression:
-    """A node: `Probability`, `Product`, `Sum`, `Ratio` or `At`; immutable and interned.
-
-    Attributes:
-        arguments: The free names: what its value depends on.
-        operands: The expressions that it is made of.
-    """
-
-    arguments: frozenset[str]
-    operands: tuple["Expression", ...]
-    __match_args__: tuple[str, ...] = ()
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"expressions are immutable: {name} cannot be set; make a new one")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), tuple(getattr(self, name) for name in self.__match_args__)
-
-    def __repr__(self) -> str:
-        fields = (getattr(self, name) for name in self.__match_args__)
-        shown = (sorted(field) if isinstance(field, frozenset) else field for field in fields)
-        return f"{type(self).__name__}({', '.join(map(repr, shown))})"
-
-    @cached_property
-    def key(self) -> tuple[Any, ...]:
-        """What factors are sorted by: the same in every process."""
-        names = tuple(sorted(self.arguments))
-        digest = blake2b(f"{type(self).__name__} {names}".encode(), digest_size=16)
-        if isinstance(self, Sum):
-            digest.update(repr(sorted(self.over)).encode())
-        if isinstance(self, At):
-            digest.update(repr(self.values).encode())
-        for operand in self.operands:
-            digest.update(str(operand.key[-1]).encode())
-        return 1, 0, names, digest.hexdigest()
-
-
-class Probability(Expression):
-    r"""A supplied distribution's conditional, :math:`P_{do}(outcomes \mid given)`.
-
-    Args:
-        outcomes: The names whose probability it is; at least one.
-        given: The names conditioned on.
-        do: The names that were set in the experiment it is read from; none: observational.
-
-    Raises:
-        ValueError: There is no outcome, or a name has two roles.
-
-    Example:
-        >>> Probability("Y", {"X"}) is Probability({"Y"}, "X")
-        True
-    """
-
-    outcomes: frozenset[str]
-    given: frozenset[str]
-    do: frozenset[str]
-    __match_args__ = ("outcomes", "given", "do")
-
-    def __new__(cls, outcomes: Names, given: Names = (), do: Names = ()) -> "Probability":  # noqa: PYI034
-        """The one node with these sets."""
-        above, below, cause = _names(outcomes), _names(given), _names(do)
-        names = above | below | cause
-        if len(names) != len(above) + len(below) + len(cause):
-            twice = sorted((above & below) | (above & cause) | (below & cause))
-            raise ValueError(
-                f"{twice} in two places of one probability: outcomes, given and do are disjoint"
-            )
-        if not above:
-            raise ValueError("a probability needs at least one outcome")
-        return _node(cls, names, (), outcomes=above, given=below, do=cause)
-
-    @cached_property
-    def key(self) -> tuple[Any, ...]:
-        """Longer conditions first, as in P(y | x, z) P(z)."""
-        sets = tuple(tuple(sorted(names)) for names in (self.outcomes, self.given, self.do))
-        return 0, -len(self.given), sets[0], repr(sets)
-
-
-class Product(Expression):
-    """A product; without factors it is 1.
-
-    Example:
-        >>> Product(()).arguments
-        frozenset()
-    """
-
-    factors: tuple[Expression, ...]
-    __match_args__ = ("factors",)
-
-    def __new__(cls, factors: Iterable[Expression]) -> "Product":  # noqa: PYI034
-        """The one node with these factors, in this order."""
-        held = tuple(factors)
-        names = frozenset[str]().union(*(factor.arguments for factor in held))
-        return _node(cls, names, held, factors=held)
-
-
-ONE: Final = Product(())
-
-
-class Sum(Expression):
-    """A sum over all values of names, which it binds.
-
-    A name on which the body does not depend multiplies by its number of states.
-
-    Example:
-        >>> sorted(Sum({"X"}, Probability("Y", {"X"})).arguments)
-        ['Y']
-    """
-
-    over: frozenset[str]
-    of: Expression
-    __match_args__ = ("over", "of")
-
-    def __new__(cls, over: Names, of: Expression) -> "Sum":  # noqa: PYI034
-        """The one node with these names and this body."""
-        bound = _names(over)
-        return _node(cls, of.arguments - bound, (of,), over=bound, of=of)
-
-
-class Ratio(Expression):
-    """A ratio; 0 / 0 is 0.
-
-    Example:
-        >>> sorted(Ratio(Probability({"X", "Y"}), Probability("X")).arguments)
-        ['X', 'Y']
-    """
-
-    above: Expression
-    below: Expression
-    __match_args__ = ("above", "below")
-
-    def __new__(cls, above: Expression, below: Expression) -> "Ratio":  # noqa: PYI034
-        """The one node with these two parts."""
-        names = above.arguments | below.arguments
-        return _node(cls, names, (above, below), above=above, below=below)
-
-
-class At(Expression):
-    """An expression at given states of some names; it no longer depends on these.
-
-    Example:
-        >>> sorted(At(Probability("Y", {"X"}), (("X", 1),)).arguments)
-        ['Y']
-    """
-
-    of: Expression
-    values: tuple[tuple[str, Value], ...]
-    __match_args__ = ("of", "values")
-
-    def __new__(cls, of: Expression, values: Iterable[tuple[str, Value]]) -> "At":  # noqa: PYI034
-        """The one node with this body and these states, sorted by name."""
-        pairs = tuple(sorted(dict(values).items()))
-        return _node(cls, of.arguments.difference(dict(pairs)), (of,), of=of, values=pairs)
-
-
-def subexpressions(expression: Expression) -> tuple[Expression, ...]:
-    """Each distinct node once, operands before what they are part of; the expression comes last.
-
-    Example:
-        >>> shared = Probability("X")
-        >>> len(subexpressions(Ratio(shared, Sum({"X"}, shared))))
-        3
-    """
-    found: dict[Expression, None] = {}
-    pending = [(expression, False)]
-    while pending:
-        node, ready = pending.pop()
-        if ready:
-            found[node] = None
-        elif node not in found:
-            pending.append((node, True))
-            pending.extend((o, False) for o in reversed(node.operands) if o not in found)
-    return tuple(found)
-
 
 def _factors(expression: Expression) -> tuple[Expression, ...]:
     return expression.factors if isinstance(expression, Product) else (expression,)
 
 
+def _atom(factor: Expression) -> tuple[Probability, dict[str, Value]] | None:
+    """A probability and the states at which it is taken, if the factor is no more than that."""
+    if isinstance(factor, Probability):
+        return factor, {}
+    if isinstance(factor, At) and isinstance(factor.of, Probability):
+        return factor.of, dict(factor.values)
+    return None
+
+
 def _chained(factors: Iterable[Expression]) -> list[Expression]:
     """Factors sorted, with P(a | b, c) P(b | c) joined to P(a, b | c) wherever that is possible."""
     rest: list[Expression] = []
-    known: dict[tuple[frozenset[str], frozenset[str]], list[Probability]] = {}
+    known: dict[tuple[object, ...], list[tuple[Probability, dict[str, Value]]]] = {}
+    atoms: list[tuple[Probability, dict[str, Value]]] = []
+    for factor in factors:
+        atom = _atom(factor)
+        if atom is None:
+            rest.append(factor)
+        else:
+            atoms.append(atom)
     # By the number of names: what a factor can be joined to has fewer names than it.
-    terms = [factor for factor in factors if isinstance(factor, Probability)]
-    for term in sorted(terms, key=lambda term: (len(term.arguments), term.key)):
-        while below := known.get((term.given, term.do)):
-            other = below.pop()
+    atoms.sort(key=lambda atom: (len(atom[0].arguments), atom[0].key))
+    for term, states in atoms:
+        while below := known.get((term.given, term.do, _states(states, term.given | term.do))):
+            other, _ = below.pop()
             term = Probability(term.outcomes | other.outcomes, other.given, term.do)
-        known.setdefault((term.outcomes | term.given, term.do), []).append(term)
-    rest.extend(factor for factor in factors if not isinstance(factor, Probability))
-    rest.extend(term for terms in known.values() for term in terms)
+        names = term.outcomes | term.given
+        key = names, term.do, _states(states, names | term.do)
+        known.setdefault(key, []).append((term, states))
+    for terms in known.values():
+        rest.extend(at(term, states) if states else term for term, states in terms)
     return sorted(rest, key=lambda factor: factor.key)
+
+
+def _states(states: Mapping[str, Value], names: frozenset[str]) -> tuple[tuple[str, Value], ...]:
+    """The states of these names, as they can be compared."""
+    return tuple(sorted(pair for pair in states.items() if pair[0] in names)) if states else ()
 
 
 def product(*factors: Expression) -> Expression:
@@ -280,15 +116,26 @@ def _fraction(factors: Iterable[Expression]) -> tuple[list[Expression], list[Exp
 
 
 def _quotient(above: Expression, below: Expression) -> list[Expression] | None:
-    """P(o | g) / P(b | c) as probabilities, if g is in c and b, c in o, g."""
-    if not (isinstance(above, Probability) and isinstance(below, Probability)):
+    """P(o | g) / P(b | c) as probabilities, if g is in c and b, c in o, g; else None."""
+    up, down = _atom(above), _atom(below)
+    if up is None or down is None:
+        # (Σ_z f(z) g(z)) / h = Σ_z f(z) g(z) / h
+        if isinstance(above, Sum) and not above.over & below.arguments:
+            ups, downs = _cancelled(_chained(_factors(above.of)), [below])
+            return None if downs else [total(above.over, product(*ups))]
         return None
-    known = below.outcomes | below.given
-    if above.do != below.do or not (above.given <= below.given and known <= above.arguments):
+    (term, states), (other, fixed) = up, down
+    known = other.outcomes | other.given
+    if term.do != other.do or not (term.given <= other.given and known <= term.arguments):
         return None
-    first, last = below.given - above.given, above.outcomes - known
-    terms: list[Expression] = [Probability(first, above.given, above.do)] if first else []
-    return terms + ([Probability(last, known, above.do)] if last else [])
+    if states and _states(states, other.arguments) != _states(fixed, other.arguments):
+        return None
+    if fixed and not states:
+        return None
+    first, last = other.given - term.given, term.outcomes - known
+    terms: list[Expression] = [Probability(first, term.given, term.do)] if first else []
+    terms += [Probability(last, known, term.do)] if last else []
+    return [at(part, states) for part in terms] if states else terms
 
 
 def _cancelled(
@@ -355,7 +202,7 @@ def total(over: Names, of: Expression) -> Expression:
         >>> total({"X", "Y"}, Probability({"X", "Y"}, {"Z"})) is ONE
         True
     """
-    names, factors = _names(over), [*_factors(of)]
+    names, factors = as_set(over), [*_factors(of)]
     before = -1
     while names and len(factors) != before:
         names, factors = _absorbed(names, factors)
