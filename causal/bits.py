@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Bits", "closure", "each"]
+__all__ = ["Bits", "checked", "closure", "each"]
+
+Edge = tuple[str, str]
 
 
 def each(mask: int) -> Iterator[int]:
@@ -183,3 +185,50 @@ def _rows(rows: tuple[int, ...], chosen: int, kept: int) -> tuple[int, ...]:
     if chosen == -1:
         return tuple([row & kept for row in rows])
     return tuple([row & kept if chosen >> k & 1 else 0 for k, row in enumerate(rows)])
+
+
+def checked(directed: Iterable[Edge], bidirected: Iterable[Edge], nodes: Iterable[str]) -> Bits:
+    """The bits of these edges and further nodes, cycles aside all that can be wrong checked.
+
+    Raises:
+        ValueError: A self-loop, a duplicate edge or an empty name.
+        TypeError: A name is not a string.
+
+    Example:
+        >>> checked([("X", "Y")], [], []).children
+        (2, 0)
+    """
+    arrows = _edges("directed", "->", directed, symmetric=False)
+    arcs = _edges("bidirected", "<->", bidirected, symmetric=True)
+    names = {*nodes, *(name for edge in arrows | arcs for name in edge)}
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"node names are strings, got {name!r}")
+        if not name:
+            raise ValueError("a node name is empty")
+    index = {name: k for k, name in enumerate(sorted(names))}
+    parents, children, siblings = ([0] * len(index) for _ in range(3))
+    for cause, effect in arrows:
+        parents[index[effect]] |= 1 << index[cause]
+        children[index[cause]] |= 1 << index[effect]
+    for first, second in arcs:
+        siblings[index[first]] |= 1 << index[second]
+        siblings[index[second]] |= 1 << index[first]
+    rows = tuple(parents), tuple(children), tuple(siblings)
+    return Bits(tuple(index), index, (1 << len(index)) - 1, *rows)
+
+
+def _edges(kind: str, arrow: str, edges: Iterable[Edge], symmetric: bool) -> frozenset[Edge]:
+    """Checked edges; symmetric ones with their ends sorted."""
+    found: set[Edge] = set()
+    for edge in edges:
+        if isinstance(edge, str) or len(edge) != 2:
+            raise ValueError(f"a {kind} edge is a pair of names, got {edge!r}")
+        first, second = edge
+        if first == second:
+            raise ValueError(f"self-loop {first} {arrow} {second}: a node cannot cause itself")
+        pair = (second, first) if symmetric and second < first else (first, second)
+        if pair in found:
+            raise ValueError(f"duplicate edge {first} {arrow} {second}: state each edge once")
+        found.add(pair)
+    return frozenset(found)

@@ -4,29 +4,18 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from causal.arrows import parse_arrows, write_arrows
-from causal.bits import Bits, each
+from causal.bits import Bits, checked, each
+from causal.formats.description import Description
+from causal.formats.dot import is_dot, parse_dot, write_dagitty, write_dot
+from causal.formats.gml import is_gml, parse_gml, write_gml
+from causal.formats.networks import read_network, write_networkx, write_pgmpy
 
 __all__ = ["Edge", "Graph"]
 
 Edge = tuple[str, str]
-
-
-def _edges(kind: str, arrow: str, edges: Iterable[Edge], symmetric: bool) -> frozenset[Edge]:
-    """Checked edges; symmetric ones with their ends sorted."""
-    found: set[Edge] = set()
-    for edge in edges:
-        if isinstance(edge, str) or len(edge) != 2:
-            raise ValueError(f"a {kind} edge is a pair of names, got {edge!r}")
-        first, second = edge
-        if first == second:
-            raise ValueError(f"self-loop {first} {arrow} {second}: a node cannot cause itself")
-        pair = (second, first) if symmetric and second < first else (first, second)
-        if pair in found:
-            raise ValueError(f"duplicate edge {first} {arrow} {second}: state each edge once")
-        found.add(pair)
-    return frozenset(found)
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -68,24 +57,7 @@ class Graph:
     ) -> None:
         if isinstance(nodes, str):
             raise TypeError(f"nodes is a collection of names, got the string {nodes!r}")
-        arrows = _edges("directed", "->", directed, symmetric=False)
-        arcs = _edges("bidirected", "<->", bidirected, symmetric=True)
-        names = {*nodes, *(name for edge in arrows | arcs for name in edge)}
-        for name in names:
-            if not isinstance(name, str):
-                raise TypeError(f"node names are strings, got {name!r}")
-            if not name:
-                raise ValueError("a node name is empty")
-        index = {name: k for k, name in enumerate(sorted(names))}
-        parents, children, siblings = ([0] * len(index) for _ in range(3))
-        for cause, effect in arrows:
-            parents[index[effect]] |= 1 << index[cause]
-            children[index[cause]] |= 1 << index[effect]
-        for first, second in arcs:
-            siblings[index[first]] |= 1 << index[second]
-            siblings[index[second]] |= 1 << index[first]
-        rows = tuple(parents), tuple(children), tuple(siblings)
-        object.__setattr__(self, "bits", Bits(tuple(index), index, (1 << len(index)) - 1, *rows))
+        object.__setattr__(self, "bits", checked(directed, bidirected, nodes))
         _ = self.order  # a cycle is an error now, not later
 
     @classmethod
@@ -96,14 +68,17 @@ class Graph:
         return graph
 
     @classmethod
-    def parse(cls, text: str) -> "Graph":
-        """Read arrow text: chains of names joined by ``->``, ``<-`` and ``<->``.
+    def parse(cls, text: str, *, keep_hidden: bool = False) -> "Graph":
+        """Read arrow text, or DOT, dagitty's text or GML, which their first words tell apart.
 
-        Statements end with ``;``, ``,`` or a new line. A name alone is an isolated node. Names with
-        blanks, quotes, hyphens or separators stand in quotes; inside, a backslash escapes.
+        Arrow text is chains of names joined by ``->``, ``<-`` and ``<->``. Statements end with
+        ``;``, ``,`` or a new line. A name alone is an isolated node. Names with blanks, quotes,
+        hyphens or separators stand in quotes; inside, a backslash escapes.
 
         Args:
-            text: For example ``"X -> M -> Y; X <-> Y; Z"``.
+            text: For example ``"X -> M -> Y; X <-> Y; Z"`` or ``"dag { X -> Y }"``.
+            keep_hidden: Whether nodes that the text marks as hidden stay nodes; else the graph is
+                the latent projection on the others (see `project`).
 
         Raises:
             ValueError: The text is malformed (the message says where), or no graph.
@@ -111,11 +86,82 @@ class Graph:
         Example:
             >>> Graph.parse("X -> Y <- Z; 'blood pressure' -> Y")
             Graph.parse('X -> Y; Z -> Y; "blood pressure" -> Y')
+            >>> Graph.parse("dag { U [latent]; U -> X; U -> Y; X -> Y }")
+            Graph.parse('X -> Y; X <-> Y')
         """
         if not isinstance(text, str):
             raise TypeError(f"arrow text is a string, got {type(text).__name__}")
+        if is_dot(text):
+            return cls._described(parse_dot(text), keep_hidden)
+        if is_gml(text):
+            return cls._described(parse_gml(text), keep_hidden)
         directed, bidirected, nodes = parse_arrows(text)
         return cls(directed, bidirected, nodes)
+
+    @classmethod
+    def from_networkx(cls, network: Any, *, keep_hidden: bool = False) -> "Graph":
+        """Read a directed graph of networkx: ``hidden=True`` at a node marks it as hidden.
+
+        Example:
+            >>> import networkx
+            >>> Graph.from_networkx(networkx.DiGraph([("X", "Y")]))
+            Graph.parse('X -> Y')
+        """
+        return cls._described(read_network(network), keep_hidden)
+
+    @classmethod
+    def from_pgmpy(cls, model: Any, *, keep_hidden: bool = False) -> "Graph":
+        """Read a DAG, a Bayesian network or an ADMG of pgmpy: its ``latents`` are hidden."""
+        return cls._described(read_network(model), keep_hidden)
+
+    @classmethod
+    def from_gml(cls, text: str, *, keep_hidden: bool = False) -> "Graph":
+        """Read GML: ``observed "no"`` at a node marks it as hidden."""
+        return cls._described(parse_gml(text), keep_hidden)
+
+    @classmethod
+    def _described(cls, found: Description, keep_hidden: bool) -> "Graph":
+        graph = cls(found.directed, found.bidirected, found.nodes)
+        return graph if keep_hidden or not found.hidden else graph.project(found.hidden)
+
+    def _description(self, hidden: str | Iterable[str]) -> Description:
+        edges = sorted(self.directed), sorted(self.bidirected)
+        return Description(*edges, list(self.nodes), sorted(self.names(hidden)))
+
+    def to_networkx(self, *, hidden: str | Iterable[str] = ()) -> Any:
+        """A ``networkx.DiGraph``; each bidirected edge is a hidden node with two effects there.
+
+        Example:
+            >>> graph = Graph.parse("X -> Y; X <-> Y")
+            >>> Graph.from_networkx(graph.to_networkx()) == graph
+            True
+        """
+        return write_networkx(self._description(hidden))
+
+    def to_pgmpy(self, *, hidden: str | Iterable[str] = ()) -> Any:
+        """A ``pgmpy.base.DAG``; each bidirected edge is one of its ``latents`` there."""
+        return write_pgmpy(self._description(hidden))
+
+    def to_gml(self, *, hidden: str | Iterable[str] = ()) -> str:
+        """GML; each bidirected edge is a node that is not observed there."""
+        return write_gml(self._description(hidden))
+
+    def to_dot(self, *, hidden: str | Iterable[str] = ()) -> str:
+        """DOT for drawing; bidirected edges, and the nodes marked as hidden, are dashed.
+
+        Example:
+            >>> print(Graph.parse("X <-> Y").to_dot())
+            digraph {
+              X;
+              Y;
+              X -> Y [dir=both, style=dashed];
+            }
+        """
+        return write_dot(self._description(hidden))
+
+    def to_dagitty(self, *, hidden: str | Iterable[str] = ()) -> str:
+        """Text for dagitty, the nodes marked as hidden ``[latent]``."""
+        return write_dagitty(self._description(hidden))
 
     def __str__(self) -> str:
         joined = {name for edge in self.directed | self.bidirected for name in edge}
