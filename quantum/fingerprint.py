@@ -40,12 +40,16 @@ _ABSENT = object()
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Watch:
-    """Values that were read together, how to read them again, and what the mutable ones held."""
+    """Values that were read together, how to read them again, and what the mutable ones held.
+
+    Of a mutable value its place, its picture and, where it consists of lists and dictionaries of
+    things that never look different, these.
+    """
 
     read: Callable[[], tuple[Any, ...]]
     labels: tuple[str, ...]
     values: tuple[Any, ...]
-    mutable: tuple[tuple[int, Any], ...]
+    mutable: tuple[tuple[int, Any, "_Members | None"], ...]
     named: bool  # only functions, classes, modules and the like: no number equals another thing
 
 
@@ -151,7 +155,9 @@ class Fingerprint:
                 place = _first_other(watch, now)
                 if place is not None:
                     return watch.labels[place]
-            for place, before in watch.mutable:
+            for place, before, members in watch.mutable:
+                if members is not None and _holds(now[place], members):
+                    continue  # quicker than a picture
                 if snapshot(now[place]) != before:
                     return watch.labels[place]
         return None
@@ -165,12 +171,51 @@ class Fingerprint:
 
 def _first_other(watch: _Watch, now: tuple[Any, ...]) -> int | None:
     """The place of the first value that is another object and does not read the same."""
-    known = dict(watch.mutable)
+    known = {place for place, _, _ in watch.mutable}
     for place, (new, old) in enumerate(zip(now, watch.values, strict=True)):
         # Mutable ones are compared with what they held, by the caller.
         if new is not old and place not in known and snapshot(new) != snapshot(old):
             return place
     return None
+
+
+_Members = tuple[tuple[Any, tuple[Any, ...]], ...]
+
+
+def _flat(container: Any) -> tuple[Any, ...]:
+    kind = type(container)
+    return (*container.keys(), *container.values()) if kind is dict else tuple(container)
+
+
+def _members(value: Any) -> _Members | None:
+    """The lists and dictionaries in ``value``, itself first, and what each holds.
+
+    None where something else in them may come to look different.
+    """
+    found: dict[int, tuple[Any, tuple[Any, ...]]] = {}
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if type(part) in (list, dict):
+            if id(part) not in found:
+                found[id(part)] = (part, _flat(part))
+                pending.extend(found[id(part)][1])
+        elif type(part) is tuple:
+            pending.extend(part)
+        elif not is_fixed(part):
+            return None
+    return tuple(found.values())
+
+
+def _holds(value: Any, members: _Members) -> bool:
+    """Whether ``value`` is the container that it was, and all in it hold the same objects."""
+    if not members or value is not members[0][0]:
+        return False
+    for container, before in members:
+        now = _flat(container)
+        if len(now) != len(before) or not all(map(operator.is_, now, before)):
+            return False
+    return True
 
 
 def _place_of_absent(watch: _Watch) -> int:
@@ -320,7 +365,7 @@ class _Survey:
         found = self.found if walk else self.found_in_library
         pictures = [snapshot(value, found) for value in values]
         mutable = [
-            (k, picture)
+            (k, picture, _members(value))
             for k, (picture, value) in enumerate(zip(pictures, values, strict=True))
             if not is_fixed(value)
         ]

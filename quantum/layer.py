@@ -35,6 +35,7 @@ class _Known(NamedTuple):
     order: tuple[int, ...]
     layout: Layout
     automatic: bool
+    mixing: Tensor | None
 
 
 class CircuitLayer(nn.Module):
@@ -214,7 +215,11 @@ class CircuitLayer(nn.Module):
             known = self._seen.get(signature)
             if known is not None:
                 arrays = [own[k] for k in known.order]
-                return known.executable.eager(arrays, known.layout, known.automatic)
+                answer = known.executable.eager(arrays, known.layout, known.automatic)
+                if known.mixing is None:
+                    return answer
+                with torch.autocast("cpu", enabled=False):
+                    return answer @ known.mixing
         arguments, lead = self._checked(inputs, generator)
         evaluator = self._checked_evaluator(inputs)
         answer = evaluator(arguments, lead, generator)
@@ -249,9 +254,7 @@ class CircuitLayer(nn.Module):
         if kernel is None or not (kernel.direct and kernel.simple):
             return
         dtype, working = evaluator.dtypes(arguments)
-        if not all(
-            a.dtype == dtype == working and a.is_cpu for a in arguments
-        ):
+        if not all(a.dtype == dtype == working and a.is_cpu for a in arguments):
             return
         order = kernel.made.arrays
         layout = kernel.executable.layout([arguments[k] for k in order], working)
@@ -260,7 +263,8 @@ class CircuitLayer(nn.Module):
         if len(self._seen) > 256:
             self._seen.clear()
         automatic = evaluator.plan.automatic
-        self._seen[signature] = _Known(kernel.executable, order, layout, automatic)
+        mixing = None if kernel.mixing is None else kernel.mixing.to(dtype)
+        self._seen[signature] = _Known(kernel.executable, order, layout, automatic, mixing)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_seen": {}}

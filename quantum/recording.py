@@ -113,10 +113,23 @@ class Recording:
             slots[slot] = value.to(device)
         self._gather(arguments, leads, slots)
         for group in self.groups:
-            values = _computed(group, arguments, leads, self.shapes, device)
-            for slot, value in zip(group.slots, values, strict=True):
+            for slot, value in self.computed(group, arguments).items():
                 slots[slot] = value
         return slots
+
+    def computed(self, group: Group, arguments: Sequence[Tensor]) -> dict[int, Tensor]:
+        """The slots of one of the groups, by number.
+
+        Example:
+            >>> from quantum.tracing import record
+            >>> double = record(lambda x: [2.0 * x[0]], [(1,)])
+            >>> double.computed(double.groups[0], [torch.ones(1)])
+            {0: tensor(2., dtype=torch.float64)}
+        """
+        leads = [a.shape[: a.dim() - len(s)] for a, s in zip(arguments, self.shapes, strict=True)]
+        device = arguments[0].device if arguments else torch.device("cpu")
+        values = _computed(group, arguments, leads, self.shapes, device)
+        return dict(zip(group.slots, values, strict=True))
 
     def _gather(
         self, arguments: Sequence[Tensor], leads: Sequence[torch.Size], slots: list[Tensor]

@@ -27,10 +27,10 @@ from quantum.recording import (
     widened,
 )
 
-__all__ = ["record", "refuse"]
+__all__ = ["MOVES", "record", "refuse"]
 
 # Operations that only move entries: a slot made of these alone is a gather from its argument.
-_MOVES = frozenset(
+MOVES = frozenset(
     """
     aten::select.int aten::slice.Tensor aten::unbind.int aten::view aten::_unsafe_view aten::alias
     aten::t aten::transpose.int aten::permute aten::split.Tensor aten::split_with_sizes aten::clone
@@ -349,7 +349,7 @@ def _positions(tape: _Tape) -> dict[int, Tensor]:
     for step in tape.instructions:
         used = leaves((step.arguments, step.keywords))
         sources = [leaf.number for leaf in used if isinstance(leaf, Value)]
-        pure = step.operator in _MOVES and not any(isinstance(leaf, Tensor) for leaf in used)
+        pure = step.operator in MOVES and not any(isinstance(leaf, Tensor) for leaf in used)
         known = all(number in positions for number in sources)
         if pure and known and len({tape.traced[number] for number in sources}) == 1:
             execute([step], positions, torch.device("cpu"))

@@ -6,31 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from quantum.kernels.arrangement import Arrangement, arrange
+from quantum.kernels.combinations import Combination, Product, Source, combinations
 from quantum.kernels.lowering import Layout, Phase, Rotation, Word, lower
 from quantum.kernels.rotations import Angle
 from quantum.program import Measurement, Operation, Program
 
-__all__ = ["Compiled", "Source", "compiled"]
+__all__ = ["Compiled", "compiled"]
 
 _PAULIS = {"PauliX": "X", "PauliY": "Y", "PauliZ": "Z"}
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the kernel reads a parameter: an array and a position on its last axis.
-
-    Args:
-        array: The number of a circuit's argument; arguments are followed by the groups of slots
-            that torch computes.
-        position: Position in the flattened argument, or in the group.
-
-    Example:
-        >>> Source(0, 2).position
-        2
-    """
-
-    array: int
-    position: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +23,7 @@ class Compiled:
     Args:
         code: Whole numbers, in the order in which the kernel reads them.
         reals: Real numbers, likewise.
-        arrays: The arrays that are read, as numbered by `Source`.
+        arrays: The arrays that are read, as numbered by `quantum.kernels.combinations.Source`.
         picked: For each of them the positions that are read, None for the whole of an argument.
         words: The Pauli words whose expectations are computed, each as the gates of the word; None:
             the state is computed.
@@ -100,8 +83,8 @@ def _used(operations: Iterable[Rotation | Phase]) -> set[int]:
     return {slot for operation in operations for slot, _ in operation.angle.terms}
 
 
-def _slots(program: Program) -> tuple[dict[int, float], dict[int, Source]]:
-    """Slots with a constant value, and where the others are read."""
+def _slots(program: Program) -> tuple[dict[int, float], dict[int, Combination]]:
+    """Slots with a constant value, and how the others are computed from what is read."""
     recording = program.recording
     constants = {
         slot: float(value.real)
@@ -109,14 +92,18 @@ def _slots(program: Program) -> tuple[dict[int, float], dict[int, Source]]:
         if value.dim() == 0 and not (value.is_complex() and bool(value.imag))
     }
     sources = {
-        slot: Source(argument, int(position))
+        slot: _alone(argument, int(position))
         for slot, argument, position in recording.gathers
         if position.dim() == 0
     }
     for number, group in enumerate(recording.groups):
         for position, slot in enumerate(group.slots):
-            sources[slot] = Source(len(recording.shapes) + number, position)
-    return constants, sources
+            sources[slot] = _alone(len(recording.shapes) + number, position)
+    return constants, sources | combinations(recording)
+
+
+def _alone(array: int, position: int) -> Combination:
+    return Combination(0.0, ((Source(array, position), 1.0),))
 
 
 Sums = tuple[tuple[tuple[int, int], ...], ...]
@@ -157,7 +144,7 @@ class _Writer:
     """Collects the numbers that the kernel reads."""
 
     def __init__(
-        self, constants: dict[int, float], sources: dict[int, Source], arguments: int
+        self, constants: dict[int, float], sources: dict[int, Combination], arguments: int
     ) -> None:
         self.constants = constants
         self.sources = sources
@@ -167,20 +154,40 @@ class _Writer:
         self.reals: list[float] = []
         self.arrays: list[int] = []
         self.parameters: dict[Source, int] = {}
-        self.angles: dict[tuple[float, tuple[tuple[int, float], ...]], int] = {}
+        self.products: dict[Product, int] = {}
+        self.angles: dict[tuple[float, tuple[tuple[Source | Product, float], ...]], int] = {}
 
     def angle(self, angle: Angle) -> int:
         """The number of an angle, constants folded in."""
         constant = angle.constant
-        terms: dict[int, float] = {}
+        terms: dict[Source | Product, float] = {}
         for slot, coefficient in angle.terms:
             if slot in self.constants:
                 constant += coefficient * self.constants[slot]
                 continue
-            source = self.sources[slot]
-            number = self.parameters.setdefault(source, len(self.parameters))
-            terms[number] = terms.get(number, 0.0) + coefficient
+            combination = self.sources[slot]
+            constant += coefficient * combination.constant
+            for item, factor in combination.terms:
+                terms[item] = terms.get(item, 0.0) + coefficient * factor
+        for item in terms:
+            if isinstance(item, Source):
+                self.parameters.setdefault(item, len(self.parameters))
+                continue
+            self.products.setdefault(item, len(self.products))
+            for source in (source for form in item for source, _ in form.terms):
+                self.parameters.setdefault(source, len(self.parameters))
         return self.angles.setdefault((constant, tuple(terms.items())), len(self.angles))
+
+    def affine(self, constant: float, terms: Sequence[tuple[Source | Product, float]]) -> None:
+        """A constant and multiples of parameters and products, which are numbered after them."""
+        self.reals.append(constant)
+        self.code.append(len(terms))
+        for item, coefficient in terms:
+            if isinstance(item, Source):
+                self.code.append(self.parameters[item])
+            else:
+                self.code.append(len(self.parameters) + self.products[item])
+            self.reals.append(coefficient)
 
     def program(
         self, program: Program, arrangement: Arrangement, words: Sequence[Word], layout: Layout
@@ -219,13 +226,14 @@ class _Writer:
             picked = self.picked[place]
             position = source.position if picked is None else picked.index(source.position)
             self.code += [place, position]
+        self.code.append(len(self.products))
+        for product in self.products:
+            self.code.append(len(product))
+            for form in product:
+                self.affine(form.constant, form.terms)
         self.code.append(len(self.angles))
         for constant, terms in self.angles:
-            self.reals.append(constant)
-            self.code.append(len(terms))
-            for number, coefficient in terms:
-                self.code.append(number)
-                self.reals.append(coefficient)
+            self.affine(constant, terms)
         self.code += body
 
     @staticmethod

@@ -69,7 +69,8 @@ class Executor:
         ]
         self.executable = Executable(made, circuit, program.wires, cores, self._reference)
         self.direct = all(array < count for array in made.arrays)
-        self.simple = made.words is not None and made.sums is None
+        self.mixing = _mixing(made, program)
+        self.simple = made.words is not None and (made.sums is None or self.mixing is not None)
         self._observed = (
             (Measurement("state", tuple(range(program.wires))),)
             if made.words is None
@@ -95,8 +96,8 @@ class Executor:
         answer = self.executable(self._arrays(arguments, values, real), real, automatic)
         if self.made.words is None:
             return measure(answer, self.measurements, values)
-        if self.made.sums is None:
-            return list(answer.split(1, -1))
+        if self.simple:
+            return list(self.mixed(answer).split(1, -1))
         return [
             torch.stack(
                 torch.broadcast_tensors(
@@ -105,7 +106,7 @@ class Executor:
             )
             .sum(0)
             .unsqueeze(-1)
-            for members in self.made.sums
+            for members in self.made.sums or ()
         ]
 
     def words(self, arguments: Sequence[Tensor], real: torch.dtype, automatic: bool) -> Tensor:
@@ -113,7 +114,11 @@ class Executor:
         arrays = [arguments[k] for k in self.made.arrays]
         if any(array.dtype != real for array in arrays):
             arrays = [_as_real(array, real) for array in arrays]
-        return self.executable(arrays, real, automatic)
+        return self.mixed(self.executable(arrays, real, automatic))
+
+    def mixed(self, answer: Tensor) -> Tensor:
+        """The measured sums of the words' expectations, of a program that is `simple`."""
+        return answer if self.mixing is None else answer @ self.mixing.to(answer.dtype)
 
     def _arrays(
         self, arguments: Sequence[Tensor], values: Sequence[Tensor], real: torch.dtype
@@ -133,9 +138,15 @@ class Executor:
         values: list[Tensor] = [torch.ones((), dtype=real)] * self.slots
         for slot, value in self.recording.constants:
             values[slot] = value.to(real.to_complex() if value.is_complex() else real)
+        count = len(self.recording.shapes)
+        read = dict(zip(self.made.arrays, self.made.picked, strict=True))
+        for number, group in enumerate(self.recording.groups):
+            if len(read.get(count + number) or ()) < len(group.slots):  # computed in the kernel
+                for slot, value in self.recording.computed(group, arrays[:count]).items():
+                    values[slot] = value.real.to(real)
         for array, picked, tensor in zip(self.made.arrays, self.made.picked, arrays, strict=True):
             if picked is not None:
-                slots = self.recording.groups[array - len(self.recording.shapes)].slots
+                slots = self.recording.groups[array - count].slots
                 for place, k in enumerate(picked):
                     values[slots[k]] = tensor[..., place]
                 continue
@@ -158,6 +169,20 @@ class Executor:
             + len(recording.gathers)
             + sum(len(group.slots) for group in recording.groups)
         )
+
+
+def _mixing(made: Compiled, program: Program) -> Tensor | None:
+    """The matrix from words to outputs; None where outputs are words or coefficients vary."""
+    if made.words is None or made.sums is None:
+        return None
+    known = {slot: value for slot, value in program.recording.constants if value.dim() == 0}
+    matrix = torch.zeros(len(made.words), len(made.sums), dtype=torch.float64)
+    for output, members in enumerate(made.sums):
+        for slot, word in members:
+            if slot not in known or bool(known[slot].imag if known[slot].is_complex() else 0):
+                return None
+            matrix[word, output] += float(known[slot].real)
+    return matrix
 
 
 def _as_real(argument: Tensor, real: torch.dtype) -> Tensor:

@@ -13,7 +13,7 @@ namespace borromean {
 
 static inline int parity(int64_t bits) { return __builtin_parityll(uint64_t(bits)); }
 
-struct Term {  // coefficient times a parameter
+struct Term {  // coefficient times a value: a parameter, or a product (numbered after them)
   int parameter;
   double coefficient;
 };
@@ -27,6 +27,13 @@ struct Parameter {
   int array;
   int64_t position;
 };
+
+struct Factor {  // an affine form of parameters
+  double constant = 0;
+  std::vector<Term> terms;
+};
+
+using Product = std::vector<Factor>;
 
 struct Condition {  // the parity of j & mask equals value
   int64_t mask;
@@ -62,7 +69,9 @@ struct Step {  // a diagonal (phases), or rotations in order
 
 struct Program {
   int wires = 0, arrays = 0;
+  int64_t values() const { return int64_t(parameters.size() + products.size()); }
   std::vector<Parameter> parameters;
+  std::vector<Product> products;
   std::vector<Angle> angles;
   std::vector<Link> links;
   std::vector<Phase> phases;

@@ -256,15 +256,21 @@ Program read_program(const int64_t* code, const double* reals) {
   p.arrays = in.number();
   p.parameters.resize(in.next());
   for (auto& parameter : p.parameters) parameter = {in.number(), in.next()};
-  p.angles.resize(in.next());
-  for (auto& angle : p.angles) {
-    angle.constant = in.real();
-    angle.terms.resize(in.next());
-    for (auto& term : angle.terms) {
+  auto affine = [&in](auto& sum) {
+    sum.constant = in.real();
+    sum.terms.resize(in.next());
+    for (auto& term : sum.terms) {
       term.parameter = in.number();
       term.coefficient = in.real();
     }
+  };
+  p.products.resize(in.next());
+  for (auto& product : p.products) {
+    product.resize(in.next());
+    for (auto& factor : product) affine(factor);
   }
+  p.angles.resize(in.next());
+  for (auto& angle : p.angles) affine(angle);
   p.links.resize(in.next());
   for (auto& l : p.links) {
     l.bit = in.number();

@@ -17,20 +17,24 @@ namespace BORROMEAN_TARGET {
 
 using borromean::Angle;
 using borromean::Call;
+using borromean::Factor;
 using borromean::Frame;
 using borromean::Link;
+using borromean::Product;
 using borromean::Program;
 using borromean::Rotation;
 using borromean::Schedule;
 using borromean::Stage;
+using borromean::Term;
 using borromean::Word;
 
 template <class T>
 class Buffer {
  public:
   explicit Buffer(int64_t count) : count_(std::max<int64_t>(count, 1)) {
-    size_t bytes = (size_t(count_) * sizeof(T) + 63) / 64 * 64;
-    data_ = static_cast<T*>(std::aligned_alloc(64, bytes));
+    constexpr size_t align = std::max<size_t>(64, alignof(T));
+    size_t bytes = (size_t(count_) * sizeof(T) + align - 1) / align * align;
+    data_ = static_cast<T*>(std::aligned_alloc(align, bytes));
     if (!data_) throw std::bad_alloc();
   }
   ~Buffer() { std::free(data_); }
@@ -78,6 +82,10 @@ template <class T>
 class Sweep {
   static constexpr int V = lanes_of<T>;
   using Lane = Vec<T>;
+  using Lanes = Wide<T>;
+  struct WideLine {
+    Lanes lanes;
+  };
 
  public:
   Sweep(const Program& program, const Schedule& schedule, const Call& call)
@@ -91,6 +99,7 @@ class Sweep {
         state_(size_),
         table_(size_),
         values_(int64_t(program.parameters.size())),
+        products_(int64_t(program.products.size())),
         angles_(int64_t(program.angles.size())),
         turns_(int64_t(program.rotations.size())),
         weights_(int64_t(program.rotations.size())),
@@ -99,6 +108,12 @@ class Sweep {
         left_(int64_t(schedule.stages.size())) {
     for (const auto& parameter : p_.parameters)
       varies_.push_back(call.row_strides[parameter.array] != 0);
+    for (const Product& product : p_.products) {
+      bool any = false;
+      for (const Factor& factor : product)
+        for (const auto& term : factor.terms) any |= bool(varies_[term.parameter]);
+      varies_.push_back(any);
+    }
     for (const Angle& angle : p_.angles) {
       bool any = false;
       for (const auto& term : angle.terms) any |= varies_[term.parameter];
@@ -163,13 +178,13 @@ class Sweep {
   void backward(int64_t set, int64_t from, int64_t to) {
     if (!other_) {
       other_ = std::make_unique<Buffer<Pair<T>>>(size_);
-      collected_ = std::make_unique<Lines<T>>(int64_t(p_.parameters.size()));
+      collected_ = std::make_unique<Lines<T>>(p_.values());
       for (size_t k = 0; k < plan_.stages.size(); k++)
         sums_.push_back(diagonals_[k] ? std::make_unique<Buffer<T>>(compact_) : nullptr);
     }
     for (auto& sum : sums_)
       if (sum) sum->clear();
-    shared_.assign(p_.parameters.size(), 0.0);
+    shared_.assign(size_t(p_.values()), 0.0);
     open_set(set);
     if (steady_) settle(true);
     slopes_.clear();
@@ -183,11 +198,13 @@ class Sweep {
       for (int k = int(plan_.stages.size()) - 1; k >= 0; k--) stage_backward(k);
       finish_start();
       if (!steady_) collect_rotations();
+      collect_products(true);
       write_rows(set, block);
     }
     if (steady_) collect_rotations();
     for (size_t k = 0; k < plan_.stages.size(); k++)
       if (sums_[k]) collect_phases(plan_.stages[k], sums_[k]->get());
+    collect_products(false);
   }
 
  private:
@@ -205,6 +222,7 @@ class Sweep {
     for (size_t k = 0; k < p_.parameters.size(); k++)
       if (!varies_[k])
         values_[k] = spread<T>(array(p_.parameters[k].array, set)[p_.parameters[k].position]);
+    multiply(false);
     evaluate(false);
   }
 
@@ -220,7 +238,31 @@ class Sweep {
         values_[k][l] = data[row * call_.row_strides[which]];
       }
     }
-    if (any) evaluate(true);
+    if (!any) return;
+    multiply(true);
+    evaluate(true);
+  }
+
+  // Angles are computed in double precision: a float has few digits left behind many turns.
+  Lanes value_of(int64_t place) {
+    int64_t product = place - int64_t(p_.parameters.size());
+    return product < 0 ? __builtin_convertvector(values_[place], Lanes) : products_[product].lanes;
+  }
+
+  template <class Sum>
+  Lanes value_of(const Sum& sum) {
+    Lanes out = Lanes{} + sum.constant;
+    for (const auto& term : sum.terms) out += value_of(int64_t(term.parameter)) * term.coefficient;
+    return out;
+  }
+
+  void multiply(bool varying) {
+    for (size_t k = 0; k < p_.products.size(); k++) {
+      if (bool(varies_[p_.parameters.size() + k]) != varying) continue;
+      Lanes product = Lanes{} + 1.0;
+      for (const Factor& factor : p_.products[k]) product *= value_of(factor);
+      products_[int64_t(k)].lanes = product;
+    }
   }
 
   void evaluate(bool varying) {
@@ -229,19 +271,23 @@ class Sweep {
       const Angle& angle = p_.angles[k];
       HalfAngle<T>& half = angles_[k];
       if (varying) {
-        Lane sum = spread<T>(T(angle.constant));
-        for (const auto& term : angle.terms) sum += values_[term.parameter] * T(term.coefficient);
-        half.value = sum * T(0.5);
+        half.value = __builtin_convertvector(turned(0.5 * value_of(angle)), Lane);
         circle<T>(half.value, half.s, half.c);
       } else {
-        double sum = angle.constant;
-        for (const auto& term : angle.terms)
-          sum += double(values_[term.parameter][0]) * term.coefficient;
-        half.value = spread<T>(T(0.5 * sum));
+        double sum = value_of(angle)[0];
+        half.value = spread<T>(T(turned(Lanes{} + 0.5 * sum)[0]));
         half.c = spread<T>(T(std::cos(0.5 * sum)));
         half.s = spread<T>(T(std::sin(0.5 * sum)));
       }
     }
+  }
+
+  // Without whole turns, where T has fewer digits than they cost.
+  static Lanes turned(Lanes angle) {
+    if constexpr (sizeof(T) == sizeof(double)) return angle;
+    constexpr double magic = 6755399441055744.0, turn = 6.283185307179586;
+    Lanes turns = (angle * (1.0 / turn) + magic) - magic;
+    return angle - turns * turn;
   }
 
   Lane signs(int64_t mask) const {  // (-1)^parity of the lanes' bits under the mask
@@ -491,8 +537,10 @@ class Sweep {
 
   // ---------------------------------------------------------------- gradients of parameters
 
-  void distribute(int angle, Lane slope) {
-    for (const auto& term : p_.angles[angle].terms) {
+  void distribute(int angle, Lane slope) { scatter(p_.angles[angle].terms, slope); }
+
+  void scatter(const std::vector<Term>& terms, Lane slope) {
+    for (const auto& term : terms) {
       if (varies_[term.parameter])
         (*collected_)[term.parameter] += slope * T(term.coefficient);
       else
@@ -504,6 +552,27 @@ class Sweep {
     for (size_t k = 0; k < p_.rotations.size(); k++)
       distribute(p_.rotations[k].angle, slopes_[k] * weights_[k]);
     slopes_.clear();
+  }
+
+  // The product rule, from products to the parameters in their factors.
+  void collect_products(bool varying) {
+    for (size_t k = 0; k < p_.products.size(); k++) {
+      size_t place = p_.parameters.size() + k;
+      if (bool(varies_[place]) != varying) continue;
+      const Product& product = p_.products[k];
+      for (size_t own = 0; own < product.size(); own++) {
+        Lanes others = Lanes{} + 1.0;
+        for (size_t m = 0; m < product.size(); m++)
+          if (m != own) others *= value_of(product[m]);
+        if (varying) {
+          Lane slope = __builtin_convertvector(others, Lane) * (*collected_)[int64_t(place)];
+          scatter(product[own].terms, slope);
+        } else {
+          for (const auto& term : product[own].terms)
+            shared_[term.parameter] += shared_[place] * others[0] * term.coefficient;
+        }
+      }
+    }
   }
 
   void write_rows(int64_t set, int64_t block) {
@@ -790,6 +859,7 @@ class Sweep {
   int64_t size_, blocks_;
   Buffer<Pair<T>> state_;
   Lines<T> table_, values_;
+  Buffer<WideLine> products_;
   Buffer<HalfAngle<T>> angles_;
   Buffer<Turn<T>> turns_;
   Lines<T> weights_, slopes_, scales_, left_;

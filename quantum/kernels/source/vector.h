@@ -20,6 +20,8 @@ struct Integer<double> {
 
 template <class T>
 using Vec [[gnu::vector_size(BORROMEAN_BYTES)]] = T;
+template <class T>  // as many lanes, in double precision
+using Wide [[gnu::vector_size(BORROMEAN_BYTES / sizeof(T) * sizeof(double))]] = double;
 template <class T>
 using Ints [[gnu::vector_size(BORROMEAN_BYTES)]] = typename Integer<T>::type;
 
