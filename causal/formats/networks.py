@@ -20,7 +20,7 @@ def read_network(network: Any) -> Description:
     or ``bidirected=True``.
 
     Raises:
-        TypeError: It is no graph of networkx.
+        TypeError: It is no graph of networkx, or a node is called otherwise than by a string.
         ValueError: Edges have no direction.
 
     Example:
@@ -37,6 +37,11 @@ def read_network(network: Any) -> Description:
             f"the {type(network).__name__} has edges without a direction (or marks at their ends): "
             "a causal graph is made from a networkx.DiGraph or a pgmpy DAG, network or ADMG"
         )
+    for name in network.nodes:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"node names are strings, got {name!r}; networkx.relabel_nodes(network, str) helps"
+            )
     hidden = set(getattr(network, "latents", ()))
     nodes: dict[str, Mapping[str, object]] = {
         name: {**said, "hidden": name in hidden or is_hidden(said)}
