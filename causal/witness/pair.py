@@ -161,10 +161,11 @@ def disagreement(
 def _found(question: Question, generator: torch.Generator, seconds: float) -> Disagreement:
     deadline = time.monotonic() + seconds
     small = essential(question.graph, question.refused)
-    found = _searched(question, small, question.states, generator, deadline, starts=6)
-    if (found is None or found.difference < LEAST) and time.monotonic() < deadline:
-        states = question.larger if question.worlds else question.states
-        found = _searched(question, small, states, generator, deadline) or found
+    starts = 6 if question.worlds else None
+    # With events first as few states as they name, then more: some refusals need them.
+    found = _searched(question, small, question.states, generator, deadline, starts)
+    if question.worlds and (found is None or found.difference < LEAST):
+        found = _searched(question, small, question.larger, generator, deadline) or found
     if found is None or found.difference < LEAST or found.discrepancy > MOST:
         raise WitnessNotFound(
             f"{question.text} is refused, but no two models that disagree on it were found in "

@@ -15,6 +15,7 @@ __all__ = ["Blocks", "Pair", "Problem", "random_blocks", "search"]
 Blocks = dict[Key, Tensor]
 
 EXACT = 2e-13  # largest difference in what is supplied
+FLAT = 1e-8  # a query that moves by less does not move
 FLOOR = 1e-3  # least entry of a block that a step leaves
 CAUSES = (2, 2, 3, 3, 4, 5, 4, 7)  # states of the hidden causes, one number for each start
 SINGULAR = 1e-13  # directions that change what is supplied by less, relatively, are free
@@ -179,7 +180,8 @@ def search(
         generator: Source of the random models.
         deadline: Value of ``time.monotonic()`` at which the search ends.
         least: Difference on the query with which the search is content in the end.
-        starts: The largest number of random models to start from; None for no limit.
+        starts: The largest number of random models to start from, if so many move the query at all;
+            None for no limit.
     """
     best: Pair | None = None
     for attempt in itertools.count() if starts is None else range(starts):
@@ -188,6 +190,7 @@ def search(
         pair = _climb(problem, shape, random_blocks(shape, causes, generator), target, 3)
         if pair.discrepancy <= EXACT and (best is None or pair.gap > best.gap):
             best = pair
-        if (best is not None and best.gap >= target) or time.monotonic() > deadline:
+        stuck = starts is not None and attempt > 0 and (best is None or best.gap < FLAT)
+        if stuck or (best is not None and best.gap >= target) or time.monotonic() > deadline:
             return best
     return best
