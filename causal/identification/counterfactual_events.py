@@ -1,10 +1,9 @@
 """Identification of counterfactual events: ID*, IDC* and nested events by one construction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from causal.expression import (
-    ONE,
     Expression,
     Probability,
     Value,
@@ -15,11 +14,20 @@ from causal.expression import (
     total,
 )
 from causal.graph import Graph
+from causal.identification.conflict import ConflictingWorlds
 from causal.identification.counterfactual_estimand import CounterfactualEstimand
 from causal.identification.counterfactual_factors import OneWorld, components, conflict, one_worlds
+from causal.identification.counterfactual_steps import (
+    Cancellation,
+    Splitting,
+    Unfolding,
+    WorldStep,
+)
+from causal.identification.derivation import Step
+from causal.identification.estimand import Estimand
 from causal.identification.events import Event, checked_events, probability_of
 from causal.identification.observational import identify
-from causal.identification.parallel_worlds import Contradiction, Free, Worlds, worlds
+from causal.identification.parallel_worlds import Contradiction, Response, Worlds, worlds
 from causal.identification.refusal import Unidentifiable
 
 __all__ = ["identify_counterfactual"]
@@ -91,64 +99,95 @@ def identify_counterfactual(
         ... )
         Traceback (most recent call last):
             ...
-        causal.identification.refusal.Unidentifiable: ...
+        causal.identification.conflict.ConflictingWorlds: ...
     """
     if available not in ("experiments", "observations"):
         raise ValueError(f'available is "experiments" or "observations", got {available!r}')
     asked, known = checked_events(graph, events, given)
-    below, above = worlds(graph, known), worlds(graph, (*known, *asked))
     query = probability_of(asked, known)
+    below = worlds(graph, known)
     if isinstance(below, Contradiction):
         raise ValueError(f"{query} is undefined: the condition has probability 0, as {below}")
+    above = worlds(graph, (*known, *asked), beside=below)
     if isinstance(above, Contradiction):
-        return CounterfactualEstimand(graph, asked, known, available, None, str(above), ())
-    sides = _sides(graph, asked, known, below, above, query)
-    expression = _assembled(graph, sides, available, query)
-    return CounterfactualEstimand(graph, asked, known, available, expression, "", ())
+        return CounterfactualEstimand(graph, asked, known, available, None, str(above))
+    kept = _uncancelled(graph, above, below)
+    for responses in kept:
+        clash = conflict(graph, responses)
+        if clash is not None:
+            raise ConflictingWorlds(f"{query} has no formula: {clash}", clash)
+    sides = [one_worlds(graph, responses) for responses in kept]
+    sources: Sources = {}
+    if available == "observations":
+        factors = dict.fromkeys(factor for side in sides for factor in side)
+        sources = {factor: _observed(graph, factor, query) for factor in factors}
+
+    def prove() -> tuple[WorldStep | Step, ...]:
+        parts = ((above, asked, sides[0]), (below, (), sides[1]))
+        licensed = [step for part in parts for step in _world_steps(known, *part)]
+        return (*licensed, *(step for source in sources.values() for step in source.steps))
+
+    expression = _assembled(sides, sources)
+    return CounterfactualEstimand(graph, asked, known, available, expression, prove=prove)
 
 
 Side = tuple[OneWorld, ...]
+Sources = dict[OneWorld, Estimand]
 
 
-def _sides(
-    graph: Graph,
-    asked: tuple[Event, ...],
-    known: tuple[Event, ...],
-    below: Worlds,
-    above: Worlds,
-    query: str,
-) -> tuple[Side, Side]:
-    """The factors above and below the line, without those that cancel."""
-    unknown = worlds(graph, known, others=asked)
-    if isinstance(unknown, Contradiction):
-        raise RuntimeError(f"{query}: the condition holds alone, but not here; please report this")
-    targets = {
-        term.variable for event, term in unknown.terms if event in asked and isinstance(term, Free)
-    }
-    parts = components(graph, unknown.responses)
-    kept = frozenset().union(*(part for part in parts if part & targets))
-    sides = []
-    for found in (above, below):
-        responses = [response for response in found.responses if response.variable in kept]
-        clash = conflict(graph, responses)
-        if clash is not None:
-            raise Unidentifiable(f"{query} is not identified by experiments: {clash}", clash)
-        sides.append(one_worlds(graph, responses))
-    return sides[0], sides[1]
+def _uncancelled(graph: Graph, above: Worlds, below: Worlds) -> list[list[Response]]:
+    """The responses above and below the line, without the components that are on both."""
+    parts = [components(graph, found.responses) for found in (above, below)]
+    cancelled = frozenset().union(*({*parts[0]} & {*parts[1]}))
+    return [
+        [response for response in found.responses if response not in cancelled]
+        for found in (above, below)
+    ]
 
 
-def _assembled(
-    graph: Graph, sides: tuple[Side, Side], available: Available, query: str
-) -> Expression:
+def _observed(graph: Graph, factor: OneWorld, query: str) -> Estimand:
+    """One factor from P(V) alone."""
+    try:
+        return identify(graph, outcomes=factor.outcomes, treatments=factor.do)
+    except Unidentifiable as refusal:
+        message = f"{query} needs an experiment: {refusal}"
+        raise Unidentifiable(message, refusal.hedge, refusal.thicket) from None
+
+
+def _world_steps(
+    known: tuple[Event, ...], found: Worlds, asked: tuple[Event, ...], side: Side
+) -> Iterator[WorldStep]:
+    """The proof of one side of the line, from its events to its factors."""
+    if not (known or asked):
+        return
+    yield Unfolding((*known, *asked), found.responses)
+    kept = tuple(response for factor in side for response in factor.responses)
+    cancelled = tuple(response for response in found.responses if response not in kept)
+    if cancelled:
+        yield Cancellation(kept, cancelled)
+    if kept:
+        yield Splitting(tuple(factor.responses for factor in side))
+
+
+def _assembled(sides: Sequence[Side], sources: Sources) -> Expression:
+    """The ratio of two sums of products, at the states that the events state."""
     shared = _shared_constants(sides)
     numerator, denominator = (
         total(
             frozenset().union(*(factor.free for factor in side)),
-            product(*(_term(graph, factor, available, shared, query) for factor in side)),
+            product(*(_term(factor, sources, shared) for factor in side)),
         )
         for side in sides
     )
     return canonical(at(ratio(numerator, denominator), shared))
+
+
+def _term(factor: OneWorld, sources: Sources, shared: dict[str, Value]) -> Expression:
+    """The probability of one factor, at the states that are its own."""
+    own = {name: value for name, value in factor.constants.items() if name not in shared}
+    if factor in sources:
+        return at(sources[factor].expression, own)
+    return at(Probability(factor.outcomes, do=factor.do), own)
 
 
 def _shared_constants(sides: Sequence[Side]) -> dict[str, Value]:
@@ -166,17 +205,3 @@ def _shared_constants(sides: Sequence[Side]) -> dict[str, Value]:
         for name, values in found.items()
         if len(values) == 1 and name not in mixed
     }
-
-
-def _term(
-    graph: Graph, factor: OneWorld, available: Available, shared: dict[str, Value], query: str
-) -> Expression:
-    """The probability of one factor, at the states that are its own."""
-    own = {name: value for name, value in factor.constants.items() if name not in shared}
-    if available == "experiments":
-        return at(Probability(factor.outcomes, do=factor.do), own)
-    try:
-        found = identify(graph, outcomes=factor.outcomes, treatments=factor.do)
-    except Unidentifiable as refusal:
-        raise Unidentifiable(f"{query} needs an experiment: {refusal}", refusal.hedge) from None
-    return at(found.expression, own)

@@ -80,11 +80,11 @@ def _by_district(
     ]
 
 
-def components(graph: Graph, responses: Iterable[Response]) -> tuple[frozenset[str], ...]:
-    """The ancestral components: variables that districts or open values join.
+def components(graph: Graph, responses: Iterable[Response]) -> tuple[frozenset[Response], ...]:
+    """The ancestral components: responses that districts or open values join.
 
     A response whose value is stated separates what is before it from what is behind it. What is in
-    different components factorises, so that a component with conditions alone cancels.
+    different components factorises, so that a component of the condition alone cancels.
 
     Args:
         graph: The causal graph.
@@ -98,8 +98,8 @@ def components(graph: Graph, responses: Iterable[Response]) -> tuple[frozenset[s
         >>> from causal.identification.events import Event
         >>> from causal.identification.parallel_worlds import worlds
         >>> graph = Graph.parse("Z -> X -> Y")
-        >>> found = worlds(graph, [Event("X", 0)], others=[Event("Y", 1)])
-        >>> [sorted(component) for component in components(graph, found.responses)]
+        >>> found = components(graph, worlds(graph, [Event("X", 0), Event("Y", 1)]).responses)
+        >>> [sorted(response.variable for response in part) for part in found]
         [['X', 'Z'], ['Y']]
     """
     responses = tuple(responses)
@@ -116,10 +116,10 @@ def components(graph: Graph, responses: Iterable[Response]) -> tuple[frozenset[s
             for _, term in response.terms:
                 if isinstance(term, Free):
                     root[find(term)] = find(response.variable)
-    found: dict[object, set[str]] = {}
+    found: dict[object, set[Response]] = {}
     for response in responses:
-        found.setdefault(find(response.variable), set()).add(response.variable)
-    return tuple(frozenset(names) for names in sorted(found.values(), key=sorted))
+        found.setdefault(find(response.variable), set()).add(response)
+    return tuple(frozenset(part) for part in found.values())
 
 
 def _clash(responses: Iterable[Response]) -> tuple[str, Term, Term] | None:

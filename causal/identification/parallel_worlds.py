@@ -32,6 +32,8 @@ class Free:
 
 
 Term = Value | Free
+Parents = tuple[tuple[str, Term], ...]
+Copies = dict[str, dict[Parents, int]]
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,11 @@ class Response:
     """
 
     variable: str
-    parents: tuple[tuple[str, Term], ...]
+    parents: Parents
     value: Term
 
     @property
-    def terms(self) -> tuple[tuple[str, Term], ...]:
+    def terms(self) -> Parents:
         """Names with their values: the parents' and the variable's own."""
         return (*self.parents, (self.variable, self.value))
 
@@ -73,15 +75,13 @@ class Contradiction:
 
 @dataclass(frozen=True)
 class Worlds:
-    """The responses that events need, causes first, and where each event looks them up.
+    """The responses that events need, causes first.
 
     Args:
         responses: Each response once.
-        terms: For each event, the value that its variable takes in its world.
     """
 
     responses: tuple[Response, ...]
-    terms: tuple[tuple[Event, Term], ...]
 
     @property
     def variables(self) -> frozenset[str]:
@@ -120,7 +120,7 @@ def _needed(graph: Graph, events: Iterable[Event]) -> dict[str, list[World]]:
 
 
 def worlds(
-    graph: Graph, events: Iterable[Event], others: Iterable[Event] = ()
+    graph: Graph, events: Iterable[Event], beside: Worlds | None = None
 ) -> Worlds | Contradiction:
     r"""The responses that events need, with equal ones merged.
 
@@ -132,7 +132,7 @@ def worlds(
     Args:
         graph: The causal graph.
         events: Events that hold.
-        others: Events whose variables are looked up, but whose values are left open.
+        beside: Responses found for other events: the same open value keeps its number.
 
     Returns:
         The responses, or the contradiction between two of the events.
@@ -150,8 +150,8 @@ def worlds(
         >>> print(worlds(Graph.parse("X -> Y"), [Event("Y", 1), Event("Y", 0, do={"Z": 1})]))
         Y=1 and Y_{Z=1}=0 are about one response of Y: it has one value
     """
-    events, others = tuple(events), tuple(others)
-    needed = _needed(graph, (*events, *others))
+    events = tuple(events)
+    needed = _needed(graph, events)
     stated: dict[tuple[str, World], list[Event]] = {}
     for event in events:
         origin = _origin(event.variable, event.do)
@@ -165,20 +165,29 @@ def worlds(
         origin = _origin(variable, world)
         return terms[variable, origin] if isinstance(origin, tuple) else origin
 
+    copies: Copies = {}
+    for response in beside.responses if beside else ():
+        if isinstance(response.value, Free):
+            copies.setdefault(response.variable, {})[response.parents] = response.value.copy
     responses: list[Response] = []
     for variable in graph.order:
-        merged: dict[tuple[tuple[str, Term], ...], list[World]] = {}
+        merged: dict[Parents, list[World]] = {}
         for world in needed[variable]:
             parents = tuple((parent, term(parent, world)) for parent in graph.parents(variable))
             merged.setdefault(parents, []).append(world)
-        for copy, (parents, equal) in enumerate(merged.items()):
+        for parents, equal in merged.items():
             claims = [event for world in equal for event in stated.get((variable, world), ())]
             for claim in claims[1:]:
                 if claim.value != claims[0].value:
                     return Contradiction((claims[0], claim))
             value = claims[0].value if claims else None
-            found: Term = Free(variable, copy) if value is None else value
+            found: Term = _numbered(copies, variable, parents) if value is None else value
             responses.append(Response(variable, parents, found))
             terms.update(((variable, world), found) for world in equal)
-    looked_up = ((event, term(event.variable, event.do)) for event in (*events, *others))
-    return Worlds(tuple(responses), tuple(looked_up))
+    return Worlds(tuple(responses))
+
+
+def _numbered(copies: Copies, variable: str, parents: Parents) -> Free:
+    """The open value of a response, with the next number of its variable."""
+    numbers = copies.setdefault(variable, {})
+    return Free(variable, numbers.setdefault(parents, len(numbers)))
