@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from causal.bits import Bits, each
 from causal.graph import Graph
-from causal.separation import disjoint, listed, nearest, reached
+from causal.separation import disjoint, joined, listed, nearest, reached
 
 __all__ = [
     "NoAdjustmentSet",
@@ -68,10 +68,13 @@ class _Problem:
                 f"{bad} cannot be adjusted for: a treatment causes it on the way to an outcome, or "
                 "its cause; leave it out of `required`"
             )
+        bits = self.graph.bits
+        ancestors = bits.ancestors(self.treatments | self.outcomes | self.required)
+        path = joined(self.backdoor, self.treatments, self.outcomes, ancestors & self.allowed)
         return NoAdjustmentSet(
             f"no set of {sorted(named(self.allowed))} adjusts for the effect of {ends[0]} on "
-            f"{ends[1]}: a path between them that is not causal stays open whatever is taken; "
-            "`identify` may find another formula"
+            f"{ends[1]}: a path such as {path} always stays open, and is not causal; `identify` may "
+            "find another formula"
         )
 
 

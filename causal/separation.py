@@ -14,6 +14,7 @@ __all__ = [
     "disjoint",
     "minimal_separator",
     "minimal_separators",
+    "open_path",
     "reached",
     "separated",
 ]
@@ -115,6 +116,57 @@ def separated(graph: Graph, first: Names, second: Names, given: Names = ()) -> b
     return not reached(graph.bits, sets["first"], sets["given"]) & sets["second"]
 
 
+def open_path(graph: Graph, first: Names, second: Names, given: Names = ()) -> str | None:
+    """A shortest path that ``given`` leaves open between two sets of nodes; None if there is none.
+
+    Its colliders are ancestors of ``given``, its other inner nodes are not in it.
+
+    Raises:
+        ValueError: A name is unknown, or in two of the sets.
+
+    Example:
+        >>> print(open_path(Graph.parse("X -> C <-> Y; C -> D"), "X", "Y", given="D"))
+        X -> C <-> Y
+    """
+    sets = disjoint(graph, first=first, second=second, given=given)
+    return joined(graph.bits, sets["first"], sets["second"], sets["given"])
+
+
+def joined(bits: Bits, first: int, second: int, given: int) -> str | None:
+    """The same for bits: breadth first, over pairs of a node and whether an arrowhead leads in."""
+    opened = bits.ancestors(given)
+    before: dict[tuple[int, bool], tuple[int, bool, str] | None] = {}
+    pending = [(place, False) for place in each(first)]
+    before.update(dict.fromkeys(pending))
+    for place, head in pending:  # grows while it is walked
+        if second >> place & 1:
+            return _walk(bits, before, (place, head))
+        fixed, ancestor = given >> place & 1, opened >> place & 1
+        ways = []
+        if not fixed:
+            ways.append((bits.children[place], True, "->"))
+        if ancestor if head else not fixed:
+            ways += [(bits.siblings[place], True, "<->"), (bits.parents[place], False, "<-")]
+        for row, into, arrow in ways:
+            for neighbour in each(row):
+                if (neighbour, into) not in before:
+                    before[neighbour, into] = (place, head, arrow)
+                    pending.append((neighbour, into))
+    return None
+
+
+def _walk(
+    bits: Bits,
+    before: dict[tuple[int, bool], tuple[int, bool, str] | None],
+    state: tuple[int, bool],
+) -> str:
+    words = [bits.names[state[0]]]
+    while step := before[state]:
+        words += [step[2], bits.names[step[0]]]
+        state = step[:2]
+    return " ".join(reversed(words))
+
+
 def minimal_separator(
     graph: Graph, first: Names, second: Names, *, required: Names = (), allowed: Names | None = None
 ) -> frozenset[str]:
@@ -144,7 +196,7 @@ def minimal_separator(
     within = _allowed(graph, allowed) | sets["required"]
     found = nearest(graph.bits, sets["first"], sets["second"], sets["required"], within)
     if found is None:
-        raise NoSeparator(_excuse(graph, sets["first"], sets["second"], within))
+        raise NoSeparator(_excuse(graph, sets, within))
     return graph.bits.named(found)
 
 
@@ -185,13 +237,13 @@ def _allowed(graph: Graph, allowed: Names | None) -> int:
     return graph.bits.nodes if allowed is None else graph.mask(allowed)
 
 
-def _excuse(graph: Graph, first: int, second: int, within: int) -> str:
+def _excuse(graph: Graph, sets: dict[str, int], within: int) -> str:
+    first, second = sets["first"], sets["second"]
+    widest = graph.bits.ancestors(first | second | sets["required"]) & within & ~(first | second)
     ends = [" and ".join(sorted(graph.bits.named(mask))) for mask in (first, second)]
     free = sorted(graph.bits.named(within & ~(first | second)))
-    return (
-        f"no set of {free} separates {ends[0]} from {ends[1]}: they are joined by an edge, or by a "
-        "path that no allowed set blocks"
-    )
+    path = joined(graph.bits, first, second, widest)
+    return f"no set of {free} separates {ends[0]} from {ends[1]}: a path such as {path} always stays open"
 
 
 def nearest(bits: Bits, first: int, second: int, required: int, allowed: int) -> int | None:

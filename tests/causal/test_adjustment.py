@@ -51,7 +51,7 @@ def valid_by_paths(paths, treatments, outcomes, rest):
     ]
 
 
-@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("seed", range(60))
 def test_adjustment_equals_the_criterion_on_paths(seed):
     graph = graph_of(seed)
     paths, rng = MixedPaths(graph), random.Random(seed)
@@ -182,7 +182,9 @@ def test_no_optimal_set(text, candidate, reason):
 
 def test_examples():
     confounded = Graph.parse("X -> Y; X <-> Y")
-    with pytest.raises(NoAdjustmentSet, match="effect of X on Y"):
+    with pytest.raises(
+        NoAdjustmentSet, match="effect of X on Y: a path such as X <-> Y always stays open"
+    ):
         adjustment_set(confounded, treatments="X", outcomes="Y")
     assert list(adjustment_sets(confounded, treatments="X", outcomes="Y")) == []
     butterfly = Graph.parse("A -> M <- B; A -> X; M -> X; M -> Y; B -> Y; X -> Y")
