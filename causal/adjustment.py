@@ -73,8 +73,8 @@ class _Problem:
         path = joined(self.backdoor, self.treatments, self.outcomes, ancestors & self.allowed)
         return NoAdjustmentSet(
             f"no set of {sorted(named(self.allowed))} adjusts for the effect of {ends[0]} on "
-            f"{ends[1]}: a path such as {path} always stays open, and is not causal; `identify` may "
-            "find another formula"
+            f"{ends[1]}: a path such as {path} always stays open, and is not causal; `identify` "
+            "may find another formula"
         )
 
 

@@ -243,7 +243,10 @@ def _excuse(graph: Graph, sets: dict[str, int], within: int) -> str:
     ends = [" and ".join(sorted(graph.bits.named(mask))) for mask in (first, second)]
     free = sorted(graph.bits.named(within & ~(first | second)))
     path = joined(graph.bits, first, second, widest)
-    return f"no set of {free} separates {ends[0]} from {ends[1]}: a path such as {path} always stays open"
+    return (
+        f"no set of {free} separates {ends[0]} from {ends[1]}: a path such as {path} always stays "
+        "open"
+    )
 
 
 def nearest(bits: Bits, first: int, second: int, required: int, allowed: int) -> int | None:
