@@ -6,6 +6,7 @@ from typing import Literal
 from causal.expression import (
     Expression,
     Probability,
+    Product,
     Value,
     at,
     canonical,
@@ -117,22 +118,25 @@ def identify_counterfactual(
         if clash is not None:
             raise ConflictingWorlds(f"{query} has no formula: {clash}", clash)
     sides = [one_worlds(graph, responses) for responses in kept]
+    terms = _terms(sides)
     sources: Sources = {}
     if available == "observations":
-        factors = dict.fromkeys(factor for side in sides for factor in side)
-        sources = {factor: _observed(graph, factor, query) for factor in factors}
+        asked_of = dict.fromkeys(term for side in terms for term, _ in side)
+        sources = {term: _observed(graph, term, query) for term in asked_of}
 
     def prove() -> tuple[WorldStep | Step, ...]:
         parts = ((above, asked, sides[0]), (below, (), sides[1]))
         licensed = [step for part in parts for step in _world_steps(known, *part)]
         return (*licensed, *(step for source in sources.values() for step in source.steps))
 
-    expression = _assembled(sides, sources)
+    over = [frozenset().union(*(factor.free for factor in side)) for side in sides]
+    expression = _assembled(terms, over, sources)
     return CounterfactualEstimand(graph, asked, known, available, expression, prove=prove)
 
 
 Side = tuple[OneWorld, ...]
-Sources = dict[OneWorld, Estimand]
+Terms = list[tuple[Probability, dict[str, Value]]]  # with the states of its names that have one
+Sources = dict[Probability, Estimand]
 
 
 def _uncancelled(graph: Graph, above: Worlds, below: Worlds) -> list[list[Response]]:
@@ -145,10 +149,31 @@ def _uncancelled(graph: Graph, above: Worlds, below: Worlds) -> list[list[Respon
     ]
 
 
-def _observed(graph: Graph, factor: OneWorld, query: str) -> Estimand:
-    """One factor from P(V) alone."""
+def _terms(sides: Sequence[Side]) -> list[Terms]:
+    """The interventional probabilities above and below the line.
+
+    If one experiment shows all of the events, and the condition sets nothing else, that is its
+    conditional probability.
+    """
+    above, below = sides
+    if len(above) == 1 and below and all(_sets_alike(factor, above[0]) for factor in below):
+        given = frozenset().union(*(factor.outcomes for factor in below))
+        if left := above[0].outcomes - given:
+            return [[(Probability(left, given, above[0].do), above[0].constants)], []]
+    return [
+        [(Probability(factor.outcomes, do=factor.do), factor.constants) for factor in side]
+        for side in sides
+    ]
+
+
+def _sets_alike(factor: OneWorld, other: OneWorld) -> bool:
+    return all(name in other.do and factor.terms[name] == other.terms[name] for name in factor.do)
+
+
+def _observed(graph: Graph, term: Probability, query: str) -> Estimand:
+    """One interventional probability from P(V) alone."""
     try:
-        return identify(graph, outcomes=factor.outcomes, treatments=factor.do)
+        return identify(graph, outcomes=term.outcomes, treatments=term.do, given=term.given)
     except Unidentifiable as refusal:
         message = f"{query} needs an experiment: {refusal}"
         raise Unidentifiable(message, refusal.hedge, refusal.thicket) from None
@@ -169,36 +194,37 @@ def _world_steps(
         yield Splitting(tuple(factor.responses for factor in side))
 
 
-def _assembled(sides: Sequence[Side], sources: Sources) -> Expression:
+def _assembled(
+    terms: Sequence[Terms], over: Sequence[frozenset[str]], sources: Sources
+) -> Expression:
     """The ratio of two sums of products, at the states that the events state."""
-    shared = _shared_constants(sides)
+    shared = _shared_states(terms, over)
     numerator, denominator = (
-        total(
-            frozenset().union(*(factor.free for factor in side)),
-            product(*(_term(factor, sources, shared) for factor in side)),
-        )
-        for side in sides
+        total(names, product(*(_placed(term, states, sources, shared) for term, states in side)))
+        for side, names in zip(terms, over, strict=True)
     )
     return canonical(at(ratio(numerator, denominator), shared))
 
 
-def _term(factor: OneWorld, sources: Sources, shared: dict[str, Value]) -> Expression:
-    """The probability of one factor, at the states that are its own."""
-    own = {name: value for name, value in factor.constants.items() if name not in shared}
-    if factor in sources:
-        return at(sources[factor].expression, own)
-    return at(Probability(factor.outcomes, do=factor.do), own)
+def _placed(
+    term: Probability, states: dict[str, Value], sources: Sources, shared: dict[str, Value]
+) -> Expression:
+    """The formula of one term, at the states that are its own."""
+    found = sources[term].expression if term in sources else term
+    own = {name: value for name, value in states.items() if name not in shared}
+    if isinstance(found, Product):  # factor by factor, so that equal ones cancel
+        return product(*(at(factor, own) for factor in found.factors))
+    return at(found, own)
 
 
-def _shared_constants(sides: Sequence[Side]) -> dict[str, Value]:
-    """Names with the same state wherever they occur: these are fixed once, for all factors."""
+def _shared_states(terms: Sequence[Terms], over: Sequence[frozenset[str]]) -> dict[str, Value]:
+    """Names with the same state wherever they occur: these are fixed once, for all terms."""
     found: dict[str, set[Value]] = {}
     mixed: set[str] = set()
-    for side in sides:
-        stated = {name for factor in side for name in factor.constants}
-        mixed |= stated & {name for factor in side for name in factor.free}
-        for factor in side:
-            for name, value in factor.constants.items():
+    for side, names in zip(terms, over, strict=True):
+        for _, states in side:
+            mixed |= names & set(states)
+            for name, value in states.items():
                 found.setdefault(name, set()).add(value)
     return {
         name: next(iter(values))

@@ -192,7 +192,9 @@ def one_worlds(graph: Graph, responses: Iterable[Response]) -> tuple[OneWorld, .
         ['M'] ['X'] {'X': 0}
         ['Y'] ['M', 'X'] {'X': 1, 'Y': 1}
     """
+    responses = list(responses)
     groups = [members for _, members in _by_district(graph, responses)]
+    groups.sort(key=lambda group: responses.index(group[0]))  # causes first, for short formulas
     while (pair := _next_merge(groups)) is not None:
         first, second = pair
         groups[first] += groups.pop(second)
