@@ -20,6 +20,8 @@ _VALUE = re.compile(r"""[-\w.]+|"(?P<quoted>(?:[^"\\]|\\.)*)"|<[^>]*>""", re.DOT
 _PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _WORDS = {"digraph", "edge", "graph", "node", "strict", "subgraph"}
 
+_DEEPEST = 100  # far below where Python stops recursion
+
 Attributes = dict[str, str]
 
 
@@ -63,7 +65,7 @@ def parse_dot(text: str) -> Description:
             "`dag { … }`, with <-> or latent nodes where causes are hidden"
         )
     reader = _Reader(text, header.end(), strict=header["strict"] is not None)
-    reader.statements({})
+    reader.statements({}, 0)
     reader.end()
     return reader.found
 
@@ -101,17 +103,20 @@ class _Reader:
         if self.position < len(self.text):
             raise malformed(self.text, self.position, "nothing after the closing brace")
 
-    def statements(self, defaults: Attributes) -> list[str]:
+    def statements(self, defaults: Attributes, depth: int) -> list[str]:
         """All up to the closing brace; returns the nodes named there."""
+        if depth > _DEEPEST:
+            expected = f"at most {_DEEPEST} braces within each other"
+            raise malformed(self.text, self.position, expected)
         named: list[str] = []
         defaults = dict(defaults)  # what is set inside braces holds inside them
         while not self.take("}"):
             if not (self.take(";") or self.take(",")):
-                self.statement(defaults, named)
+                self.statement(defaults, named, depth)
         return named
 
-    def statement(self, defaults: Attributes, named: list[str]) -> None:
-        left, keyword = self.operand(defaults)
+    def statement(self, defaults: Attributes, named: list[str], depth: int) -> None:
+        left, keyword = self.operand(defaults, depth)
         if keyword and self.take("="):
             self.word(_VALUE, "a value")
             return
@@ -125,7 +130,7 @@ class _Reader:
         chain = [(self.position, "", left)]
         while arrow := self.arrow():
             place = self.position
-            right, word = self.operand(defaults)
+            right, word = self.operand(defaults, depth)
             if word and self.take(":"):
                 self.word(_NAME, "a port")
             chain.append((place, arrow, right))
@@ -138,10 +143,10 @@ class _Reader:
                 for second in after:
                     self.join(first, arrow, second, {**defaults, **said}, place)
 
-    def operand(self, defaults: Attributes) -> tuple[list[str], str]:
+    def operand(self, defaults: Attributes, depth: int) -> tuple[list[str], str]:
         """The nodes of a name or of a group; the name where it may be a keyword."""
         if self.take("{"):
-            return self.statements(defaults), ""
+            return self.statements(defaults, depth + 1), ""
         self.blank()
         quoted = self.text.startswith('"', self.position)
         name = self.word(_NAME, "a node, an attribute or a closing brace")
@@ -150,7 +155,7 @@ class _Reader:
                 self.word(_NAME, "a name or a brace")
                 if not self.take("{"):
                     raise malformed(self.text, self.position, "an opening brace")
-            return self.statements(defaults), ""
+            return self.statements(defaults, depth + 1), ""
         return [name], "" if quoted and not self.followed("=") else name
 
     def followed(self, literal: str) -> bool:

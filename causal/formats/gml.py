@@ -5,6 +5,7 @@ which other programs read rightly, and marked, so that it is read back as an edg
 """
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html.entities import name2codepoint
@@ -19,6 +20,7 @@ _TOKEN = re.compile(
     r"""|"(?P<string>[^"]*)"|(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"""
 )
 _ENTITY = re.compile(r"&(?:\#(\d+)|(\w+));")
+_DEEPEST = 100  # far below where Python stops recursion
 _TRUE = ("1", "true", "yes")
 
 Token = tuple[str, str, int]
@@ -104,7 +106,9 @@ def _tokens(text: str) -> Iterator[Token]:
     yield "end", "", len(text)
 
 
-def _block(text: str, tokens: Iterator[Token], block: _Block, closing: str) -> _Block:
+def _block(
+    text: str, tokens: Iterator[Token], block: _Block, closing: str, depth: int = 0
+) -> _Block:
     """Fill a block with all that stands before its end."""
     for kind, key, position in tokens:
         if kind == closing:
@@ -112,8 +116,10 @@ def _block(text: str, tokens: Iterator[Token], block: _Block, closing: str) -> _
         if kind != "key":
             raise malformed(text, position, "a key" if closing == "end" else "a key or a bracket ]")
         kind, content, position = next(tokens)
+        if kind == "open" and depth >= _DEEPEST:
+            raise malformed(text, position, f"at most {_DEEPEST} brackets within each other")
         if kind == "open":
-            inner = _block(text, tokens, _Block(position), "close")
+            inner = _block(text, tokens, _Block(position), "close", depth + 1)
             block.blocks.setdefault(key, []).append(inner)
         elif kind in ("string", "number"):
             block.values.setdefault(key, _ENTITY.sub(_character, content))
@@ -124,7 +130,8 @@ def _block(text: str, tokens: Iterator[Token], block: _Block, closing: str) -> _
 
 def _character(match: re.Match[str]) -> str:
     if match[1]:
-        return chr(int(match[1]))
+        number = int(match[1])
+        return chr(number) if number <= sys.maxunicode else match[0]
     return chr(name2codepoint[match[2]]) if match[2] in name2codepoint else match[0]
 
 

@@ -24,7 +24,7 @@ def parts(draw):
 
 
 @given(parts())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_round_trips(given_parts):
     *edges, hidden = given_parts
     graph = Graph(*edges)
@@ -101,6 +101,7 @@ def test_groups_and_defaults():
         ("dag { X -> Y; S [selected] }", "'S' is marked as selected"),
         ("digraph { X -> Y; X -> Y }", "duplicate edge X -> Y"),
         ("digraph { X -> Y -> X }", "cycle: X -> Y -> X"),
+        ("dag " + "{" * 200, r"position 106 .*at most 100 braces within each other"),
     ],
 )
 def test_errors_name_the_place(text, message):

@@ -60,6 +60,11 @@ def test_forms():
     assert kept == Graph.parse("X -> 'Y & Ω'; U -> X; U -> 'Y & Ω'; X <-> 3")
 
 
+def test_entities_that_mean_nothing_stay():
+    text = 'graph [ directed 1 node [ id 0 label "&#99999999999;&nothing;&" ] ]'
+    assert Graph.from_gml(text).nodes == ("&#99999999999;&nothing;&",)
+
+
 NODES = 'graph [ directed 1 node [ id 0 label "X" ] node [ id 1 label "Y" ] '
 
 
@@ -77,6 +82,7 @@ NODES = 'graph [ directed 1 node [ id 0 label "X" ] node [ id 1 label "Y" ] '
         ("graph [ node [ id 0 ] ]", "undirected"),
         (NODES + "edge [ source 0 target 1 ] edge [ source 1 target 0 ] ]", "cycle: X -> Y -> X"),
         (NODES + "edge [ source 0 target 1 ] " * 2 + "]", "duplicate edge X -> Y"),
+        ("graph " + "[ a " * 200, r"at most 100 brackets within each other"),
     ],
 )
 def test_errors_name_the_place(text, message):
