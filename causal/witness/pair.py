@@ -31,6 +31,7 @@ __all__ = ["Disagreement", "WitnessNotFound", "disagreement"]
 COIN = 0.9  # probability of the likeliest state of a variable that matters to no other
 LEAST = 1e-3  # by how much the models differ on the query
 MOST = 1e-12  # by how much they may differ on what is supplied
+MANY = 4  # variables; where more are joined, fewer edges are looked for
 RESPONSES = 64  # of a variable; where there are more functions of its parents, some are drawn
 
 
@@ -159,21 +160,40 @@ def disagreement(
 
 
 def _found(question: Question, generator: torch.Generator, seconds: float) -> Disagreement:
+    """The first pair that is good enough; each round has other essential edges."""
     deadline = time.monotonic() + seconds
-    small = essential(question.graph, question.refused)
-    starts = 6 if question.worlds else None
-    # With events first as few states as they name, then more: some refusals need them.
-    found = _searched(question, small, question.states, generator, deadline, starts)
-    if question.worlds and (found is None or found.difference < LEAST):
-        found = _searched(question, small, question.larger, generator, deadline) or found
-    if found is None or found.difference < LEAST or found.discrepancy > MOST:
-        raise WitnessNotFound(
-            f"{question.text} is refused, but no two models that disagree on it were found in "
-            f"{seconds:g} s: allow more seconds or another seed"
-            + ("" if found is None else f"; best difference {found.difference:.1e}"),
-            found,
-        )
-    return found
+    best: Disagreement | None = None
+    for attempt in itertools.count():
+        # With events first as few states as they name, then more: some refusals need them.
+        few = question.worlds and attempt % 2 == 0
+        states = question.states if few or not question.worlds else question.larger
+        small = _smallest(question, generator if attempt > 1 else None)
+        found = _searched(question, small, states, generator, deadline, patient=not few)
+        if found is not None and (best is None or found.difference > best.difference):
+            best = found
+        if best is not None and best.difference >= LEAST and best.discrepancy <= MOST:
+            return best
+        if time.monotonic() > deadline:
+            break
+    raise WitnessNotFound(
+        f"{question.text} is refused, but no two models that disagree on it were found in "
+        f"{seconds:g} s: allow more seconds or another seed"
+        + ("" if best is None else f"; the best difference is {best.difference:.1e}"),
+        best,
+    )
+
+
+def _smallest(question: Question, generator: torch.Generator | None) -> Graph:
+    """Essential edges; where they join many variables, the fewest of several choices."""
+    small = essential(question.graph, question.refused, generator)
+    if len(_joined(question, small)) <= MANY:
+        return small
+    source = generator or torch.Generator().manual_seed(0)
+    others = (essential(question.graph, question.refused, source) for _ in range(4))
+    return min(
+        (small, *others),
+        key=lambda g: (len(_joined(question, g)), len(g.directed) + len(g.bidirected)),
+    )
 
 
 def _searched(
@@ -182,7 +202,7 @@ def _searched(
     states: Mapping[str, int],
     generator: torch.Generator,
     deadline: float,
-    starts: int | None = None,
+    patient: bool,
 ) -> Disagreement | None:
     """The best pair on the essential edges, extended to all variables."""
     joined = _joined(question, small)
@@ -203,7 +223,7 @@ def _searched(
     thinned = COIN ** len({event.variable for event in question.events} & coins.keys())
     least = 1.01 * LEAST / thinned
     pair = search(
-        problem, shape, generator=generator, deadline=deadline, least=least, starts=starts
+        problem, shape, generator=generator, deadline=deadline, least=least, patient=patient
     )
     if pair is None:
         return None

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Collection, Iterable
 
+import torch
+
 from causal.graph import Edge, Graph
 from causal.identification.events import Event, Setting
 
 __all__ = ["essential", "restricted"]
 
 
-def essential(graph: Graph, refused: Callable[[Graph], bool]) -> Graph:
+def essential(
+    graph: Graph, refused: Callable[[Graph], bool], generator: torch.Generator | None = None
+) -> Graph:
     """A graph on the same nodes with as few edges as keep a query refused.
 
     No edge can be left out alone. A model of a graph with fewer edges is a model of the graph
@@ -18,6 +22,7 @@ def essential(graph: Graph, refused: Callable[[Graph], bool]) -> Graph:
     Args:
         graph: A graph in which the query is refused.
         refused: Whether the query is refused in a graph.
+        generator: Source of the order in which edges are tried; None for that of their names.
 
     Example:
         >>> graph = Graph.parse("W -> X -> Y <- W; X <-> Y; W <-> Y")
@@ -26,6 +31,9 @@ def essential(graph: Graph, refused: Callable[[Graph], bool]) -> Graph:
     """
     edges = [(edge, False) for edge in sorted(graph.directed)]
     edges += [(edge, True) for edge in sorted(graph.bidirected)]
+    if generator is not None:
+        places = torch.randperm(len(edges), generator=generator).tolist()
+        edges = [edges[place] for place in places]
     size = max(1, len(edges) // 2)
     while True:
         start = 0

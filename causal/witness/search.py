@@ -1,6 +1,5 @@
 """Search for two models that agree on what is supplied and differ on a query (floor 1)."""
 
-import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ Blocks = dict[Key, Tensor]
 EXACT = 2e-13  # largest difference in what is supplied
 FLAT = 1e-8  # a query that moves by less does not move
 FLOOR = 1e-3  # least entry of a block that a step leaves
-CAUSES = (2, 2, 3, 3, 4, 5, 4, 7)  # states of the hidden causes, one number for each start
+CAUSES = (2, 2, 3, 4, 3, 5, 4, 6)  # states of the hidden causes, one number for each start
+SWEEPS = 10  # over the blocks, as long as they help
 SINGULAR = 1e-13  # directions that change what is supplied by less, relatively, are free
 
 
@@ -147,18 +147,25 @@ def _movable(problem: Problem, shape: Skeleton) -> list[Key]:
     ]
 
 
-def _climb(problem: Problem, shape: Skeleton, start: Blocks, target: float, sweeps: int) -> Pair:
+def _climb(problem: Problem, shape: Skeleton, start: Blocks, target: float) -> Pair:
     """From one model, one up and one down, block by block."""
-    first = second = start
     keys = _movable(problem, shape)
-    for _ in range(sweeps):
-        for key in keys:
-            first = _step(problem, first, key, 1.0)
-            second = _step(problem, second, key, -1.0)
-        high, low = problem.query(first), problem.query(second)
-        if high - low >= target:
+    models, open_keys = [start, start], [keys, keys]
+    gap = 0.0
+    for _ in range(SWEEPS):
+        for side, sign in enumerate((1.0, -1.0)):
+            moved = []
+            for key in open_keys[side]:
+                model = _step(problem, models[side], key, sign)
+                if model is not models[side]:
+                    moved.append(key)
+                models[side] = model
+            open_keys[side] = moved
+        before, gap = gap, problem.query(models[0]) - problem.query(models[1])
+        if gap >= target or gap < max(FLAT, 1.2 * before):
             break
-    return Pair(first, second, high, low, problem.discrepancy(first, second))
+    high, low = problem.query(models[0]), problem.query(models[1])
+    return Pair(models[0], models[1], high, low, problem.discrepancy(models[0], models[1]))
 
 
 def search(
@@ -168,9 +175,9 @@ def search(
     generator: torch.Generator,
     deadline: float,
     least: float = 1e-3,
-    starts: int | None = None,
+    patient: bool = True,
 ) -> Pair | None:
-    """The best pair found from random models, before the deadline.
+    """The best pair found from a few random models, before the deadline.
 
     Each start asks for less: a large difference is easier to see, but may need many states.
 
@@ -180,17 +187,15 @@ def search(
         generator: Source of the random models.
         deadline: Value of ``time.monotonic()`` at which the search ends.
         least: Difference on the query with which the search is content in the end.
-        starts: The largest number of random models to start from, if so many move the query at all;
-            None for no limit.
+        patient: Whether to go on where two starts did not move the query at all.
     """
     best: Pair | None = None
-    for attempt in itertools.count() if starts is None else range(starts):
-        causes = CAUSES[attempt % len(CAUSES)]
+    for attempt, causes in enumerate(CAUSES):
         target = max(least, 0.05 * 0.6**attempt)
-        pair = _climb(problem, shape, random_blocks(shape, causes, generator), target, 3)
+        pair = _climb(problem, shape, random_blocks(shape, causes, generator), target)
         if pair.discrepancy <= EXACT and (best is None or pair.gap > best.gap):
             best = pair
-        stuck = starts is not None and attempt > 0 and (best is None or best.gap < FLAT)
+        stuck = not patient and attempt > 0 and (best is None or best.gap < FLAT)
         if stuck or (best is not None and best.gap >= target) or time.monotonic() > deadline:
-            return best
+            break
     return best

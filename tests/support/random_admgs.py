@@ -204,9 +204,13 @@ def summary(records):
         )
         lines.append(f"least difference on a query: {min(r['difference'] for r in pairs):.1e}")
     lines.append(f"{len(records)} queries, {sum(r['seconds'] for r in records):.0f} s of work")
+    crashes = Counter(r["error"] for r in records if r["status"] == "crash")
+    for error, n in crashes.most_common():
+        first = next(r["seed"] for r in records if r.get("error") == error)
+        lines.append(f"{n} crashes, the first at seed {first}: {error}")
     for r in records:
-        if r["status"] not in ("exact", "witnessed", "undefined"):
-            lines.append(json.dumps({k: v for k, v in r.items() if k != "trace"}))
+        if r["status"] not in ("exact", "witnessed", "undefined", "crash"):
+            lines.append(json.dumps(r))
     return "\n".join(lines)
 
 

@@ -35,7 +35,7 @@ def exchanged(graph, outcomes, treatments, given):
 
 
 def depth(graph, part, whole):
-    """How often ancestors are taken to get from one district's factor to another's; None: never."""
+    """How often a district is cut and found anew on the way to one of its parts; None: no way."""
     taken = 0
     while True:
         alive = graph.subgraph(whole).ancestors(part)
@@ -86,6 +86,6 @@ def stratum(graph, outcomes, treatments, given=(), experiments=((),)):
     observed = any(not set(names) for names in experiments)
     if observed and adjustable(graph, outcomes, treatments, given):
         return "adjustment"
-    if max(depths) > 1:
+    if max(depths) > 0:
         return "napkin-like"
     return "several districts" if len(depths) > 2 else "front-door-like"
