@@ -73,9 +73,12 @@ def random_query(rng, graph, kind):
 
 
 def random_events(rng, graph, count, worlds):
-    """Events in worlds of one or two settings, some of them nested."""
+    """Events in worlds of one or two settings, mostly on what these affect; some are nested."""
+    settings = {name for world in worlds for name in world}
+    below = sorted(graph.descendants(settings) - settings)
+    names = below if below and rng.random() < 0.6 else list(graph.nodes)
     events = []
-    for name in rng.sample(graph.nodes, min(count, len(graph.nodes))):
+    for name in rng.choices(names, k=count):
         do = {
             other: Event(other, do={rng.choice(graph.nodes): rng.randrange(2)})
             if rng.random() < 0.12
