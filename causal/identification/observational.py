@@ -12,7 +12,7 @@ from causal.identification.estimand import Estimand
 from causal.identification.experiments import hedge, prepared, read
 from causal.identification.proof import Adjustment, Factorisation, proof
 from causal.identification.reduction import Query, reductions
-from causal.identification.refusal import Unidentifiable
+from causal.identification.refusal import Hedge, Unidentifiable
 from causal.render import text
 from causal.separation import disjoint, nearest
 
@@ -159,7 +159,7 @@ def _formula(bits: Bits, way: Factorisation) -> Expression:
     return canonical(joint)
 
 
-def _reason(asked: Probability, known: Sequence[Experiment], thicket: Sequence) -> str:
+def _reason(asked: Probability, known: Sequence[Experiment], thicket: Sequence[Hedge]) -> str:
     witness = thicket[0]
     bottom = listed(witness.bottom)
     if witness.top == witness.bottom:
@@ -167,14 +167,10 @@ def _reason(asked: Probability, known: Sequence[Experiment], thicket: Sequence) 
             f"{text(asked)} has no formula: it needs the joint distribution of {bottom} under "
             "interventions on other variables, and every supplied experiment sets one of these"
         )
-    sources = (
-        "the observed distribution"
-        if len(known) == 1 and not known[0].done
-        else ("each supplied distribution")
-    )
+    single = len(known) == 1 and not known[0].done
+    sources = "the observed distribution" if single else "each supplied distribution"
     return (
-        f"{text(asked)} has no formula: it needs how {bottom} respond(s) to interventions on "
-        f"{listed(witness.top - witness.bottom)}, and hidden common causes join "
-        f"{listed(witness.top)}, all ancestors of {listed(witness.roots)}, so that {sources} fits "
-        "models with different answers"
+        f"{text(asked)} has no formula: it needs the effect of {listed(witness.top - witness.bottom)}"
+        f" on {bottom}, and hidden common causes join {listed(witness.top)}, all ancestors of "
+        f"{listed(witness.roots)}, so that {sources} fits models with different answers"
     )
