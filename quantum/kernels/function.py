@@ -182,18 +182,20 @@ class Executable:
         self, arrays: Sequence[Tensor], layout: Layout, save: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Outputs, and the final states if they are to be kept."""
-        first = arrays[0]  # new tensors are on its device, whatever the user's default device
+        # New tensors are on the first array's device, whatever the user's default device.
+        first = arrays[0] if arrays else torch.empty(0, dtype=layout.dtype.to_real(), device="cpu")
         output = first.new_empty(layout.output, dtype=layout.dtype)
         saved = first.new_empty(layout.saved) if save else None
         if layout.occupied:
-            read = [array.data_ptr() for array in _readable(arrays, layout)]
+            read = _readable(arrays, layout)  # held until the call is over
+            pointers = [array.data_ptr() for array in read]
             self.circuit.run(
                 layout.pack(
                     *layout.head,
                     *(0, torch.get_num_threads(), output.data_ptr(), 0),
                     0 if saved is None else saved.data_ptr(),
-                    *read,
-                    *read,
+                    *pointers,
+                    *pointers,
                     *layout.tail,
                 )
             )

@@ -15,13 +15,10 @@ import itertools
 import json
 import multiprocessing
 import random
-import sys
 import time
 import traceback
 from collections import Counter
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
 from enumerated import drawn, experiments, joint, truth
@@ -217,6 +214,11 @@ def summary(records):
     return "\n".join(lines)
 
 
+def workers(jobs):
+    """Processes of their own."""
+    return multiprocessing.get_context("spawn").Pool(jobs)
+
+
 def main():
     """Run the seeds that the log lacks, and print the summary of all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -234,7 +236,7 @@ def main():
     ]
     records = {r["seed"]: r for r in mine if r["seed"] in seeds}
     tasks = [(s, options.counterfactual, options.seconds) for s in seeds if s not in records]
-    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
+    with workers(options.jobs) as pool:
         for record in pool.imap_unordered(checked, tasks, chunksize=4):
             records[record["seed"]] = record
             if options.log:
