@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from causal.factor import Factor
-from causal.graph import Graph
+from causal.graph import Edge, Graph
 from causal.identification.events import Event
 from causal.witness.network import Key, Network, Skeleton
 from causal.witness.worlds import event_network, experiment_network, numbered
@@ -101,6 +101,32 @@ class DiscreteModel:
     @cached_property
     def _joint(self) -> Factor:
         return self.interventional()
+
+    def mechanism(self, name: str) -> Factor:
+        """The table P(variable | parents, hidden causes); a cause is called ``X <-> Y``.
+
+        Parents that the mechanism ignores are left out.
+
+        Raises:
+            ValueError: An unknown name.
+        """
+        self.graph.names(name)
+        parents, causes = self.shape.graph.parents(name), self.shape.causes(name)
+        terms = tuple(self.shape.mechanism(name, name, parents))
+        names = (name, *parents, *map(" <-> ".join, causes))
+        table = Network(terms, (name, *parents, *causes)).value(self.blocks)
+        return Factor(names, table, {n: self.labels[n] for n in names if n in self.labels})
+
+    def cause(self, edge: Edge) -> Tensor:
+        """The probabilities of the hidden cause of a bidirected edge; one state if it is ignored.
+
+        Raises:
+            ValueError: There is no such edge.
+        """
+        ends = (min(edge), max(edge))
+        if ends not in self.graph.bidirected:
+            raise ValueError(f"no edge {' <-> '.join(edge)}: the graph is {self.graph}")
+        return self.blocks[ends] if ends in self.blocks else torch.ones(1, dtype=torch.float64)
 
     def query(self, outcomes: Names, *, treatments: Names = (), given: Names = ()) -> Factor:
         """The table P(outcomes | do(treatments), given), over all of these names.

@@ -65,7 +65,8 @@ class Disagreement:
 
     def __str__(self) -> str:
         first, second = (table.values for table in self.query)
-        place = int((first - second).abs().argmax())
+        apart = (first - second).abs().flatten()
+        place = int((apart > apart.max() - 1e-9).nonzero()[0])  # the first of equal ones
         low, high = sorted((first.flatten()[place].item(), second.flatten()[place].item()))
         cell = self.query[0].names
         index = torch.unravel_index(torch.tensor(place), first.shape) if cell else ()

@@ -112,6 +112,17 @@ def test_models_answer_as_enumeration_does():
         table = model.interventional(do)
         assert table.names == graph.nodes
         np.testing.assert_allclose(table.values, oracle.interventional(do), atol=1e-13)
+    for name in graph.nodes:
+        table = model.mechanism(name)
+        joined = [edge for edge in oracle.hidden if name in edge]
+        assert table.names[0] == name
+        assert set(table.names[1:]) >= {" <-> ".join(edge) for edge in joined}
+        np.testing.assert_allclose(table.sum(name).values, 1)
+    for edge, chances in oracle.hidden.items():
+        np.testing.assert_array_equal(model.cause(edge[::-1]), chances)
+    assert model.cause(("A", "M")).sum() == 1
+    with pytest.raises(ValueError, match="no edge A <-> B"):
+        model.cause(("A", "B"))
     query = model.query("Y", treatments={"X", "M"}, given="A")
     np.testing.assert_allclose(query.values, oracle.query({"Y"}, {"X", "M"}, {"A"}), atol=1e-12)
     assert torch.equal(query.values, found.query[0].values)
