@@ -1,10 +1,23 @@
-"""Expressions as text and as LaTeX (floor 1)."""
+"""Expressions as text and as LaTeX (floor 1).
+
+A sub-term that occurs several times in a long formula is written once and named, with what it
+depends on as arguments: ``… Q1(X', Z) … where Q1(X, Z) = …``.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from causal.expression import ONE, At, Expression, Probability, Product, Ratio, Sum
+from causal.expression import (
+    ONE,
+    At,
+    Expression,
+    Probability,
+    Product,
+    Ratio,
+    Sum,
+    subexpressions,
+)
 
 __all__ = ["latex", "text"]
 
@@ -19,6 +32,8 @@ class _Style:
     sum: str
     ratio: str
     parentheses: str
+    where: str
+    part: str
 
     def name(self, name: str, primes: int) -> str:
         return _plain(name) + "'" * primes
@@ -36,7 +51,7 @@ class _Latex(_Style):
         return shown + "'" * primes
 
 
-_TEXT = _Style(" | ", "do({})", " ", "sum_{{{}}} {}", "{} / {}", "({})")
+_TEXT = _Style(" | ", "do({})", " ", "sum_{{{}}} {}", "{} / {}", "({})", " where {}", "Q{}")
 _LATEX = _Latex(
     r" \mid ",
     r"\operatorname{{do}}({})",
@@ -44,7 +59,10 @@ _LATEX = _Latex(
     r"\sum_{{{}}} {}",
     r"\frac{{{}}}{{{}}}",
     r"\left({}\right)",
+    r" \quad \text{{where }} {}",
+    "Q_{{{}}}",
 )
+_LONG = 16  # probabilities in a formula, above which sub-terms get names
 
 
 def _plain(name: str) -> str:
@@ -80,17 +98,46 @@ def latex(expression: Expression, reserved: Iterable[str] = ()) -> str:
 
 
 def _shown(expression: Expression, reserved: Iterable[str], style: _Style) -> str:
-    names = {name: style.name(name, 0) for name in expression.arguments | set(reserved)}
-    return _Writer(style).write(expression, names, closed=True)
+    known = expression.arguments | set(reserved)
+    parts: dict[Expression, str] = {}
+    writer = _Writer(style, parts)
+    lines: list[str] = []
+    for node in _repeated(expression):
+        names = {name: style.name(name, 0) for name in node.arguments}
+        body = writer.write(node, names, closed=True)
+        parts[node] = style.part.format(len(parts) + 1)
+        lines.append(f"{writer.write(node, names, closed=True)} = {body}")
+    names = {name: style.name(name, 0) for name in known}
+    shown = writer.write(expression, names, closed=True)
+    return shown + style.where.format("; ".join(lines)) if lines else shown
+
+
+def _repeated(expression: Expression) -> list[Expression]:
+    """What is written once and named: parts of a long formula that occur more than once."""
+    nodes = subexpressions(expression)
+    sizes: dict[Expression, int] = {}
+    uses: dict[Expression, int] = dict.fromkeys(nodes, 0)
+    for node in nodes:
+        sizes[node] = sum(sizes[operand] for operand in node.operands)
+        sizes[node] += isinstance(node, Probability)
+        for operand in node.operands:
+            uses[operand] += 1
+    if sizes[expression] <= _LONG:
+        return []
+    return [node for node in nodes if uses[node] > 1 and sizes[node] > 1]
 
 
 @dataclass(frozen=True)
 class _Writer:
     style: _Style
+    parts: Mapping[Expression, str]
 
     def write(self, node: Expression, names: Mapping[str, str], closed: bool) -> str:
         """One node; ``closed`` where nothing follows that a sum could swallow."""
         style = self.style
+        if node in self.parts:
+            listed = ", ".join(names[name] for name in sorted(node.arguments))
+            return f"{self.parts[node]}({listed})"
         if isinstance(node, Probability):
             return self._probability(node, names)
         if isinstance(node, Product):
@@ -98,7 +145,7 @@ class _Writer:
                 return "1"
             last = len(node.factors) - 1
             return style.times.join(
-                self.write(factor, names, closed and place == last)
+                self._factor(factor, names, closed and place == last)
                 for place, factor in enumerate(node.factors)
             )
         if isinstance(node, Ratio):
@@ -112,12 +159,14 @@ class _Writer:
             shown = style.sum.format(bound, self.write(node.of, inner, True))
             return shown if closed else style.parentheses.format(shown)
         if isinstance(node, At):
-            states = {
-                name: f"{names.get(name, style.name(name, 0))}={value}"
-                for name, value in node.values
-            }
+            states = {name: f"{style.name(name, 0)}={value}" for name, value in node.values}
             return self.write(node.of, {**names, **states}, closed)
         raise TypeError(f"an Expression is written, got {type(node).__name__}")
+
+    def _factor(self, node: Expression, names: Mapping[str, str], closed: bool) -> str:
+        shown = self.write(node, names, closed)
+        line = isinstance(node, Ratio) and self.style is not _LATEX and node not in self.parts
+        return self.style.parentheses.format(shown) if line else shown
 
     def _part(self, node: Expression, names: Mapping[str, str]) -> str:
         shown = self.write(node, names, True)
@@ -125,10 +174,9 @@ class _Writer:
         return shown if simple else self.style.parentheses.format(shown)
 
     def _fresh(self, name: str, names: Mapping[str, str]) -> str:
-        """The name with as few primes as tell it from those in scope."""
-        primes, taken = 0, set(names.values())
-        while self.style.name(name, primes) in taken:
-            primes += 1
+        """The name with one prime more than that which it hides."""
+        hidden = names.get(name)
+        primes = 0 if hidden is None else 1 + len(hidden) - len(hidden.rstrip("'"))
         return self.style.name(name, primes)
 
     def _probability(self, node: Probability, names: Mapping[str, str]) -> str:
