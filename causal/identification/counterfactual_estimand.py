@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from causal.expression import Expression, Probability, Value, subexpressions
+from causal.expression import ONE, Expression, Probability, Value, subexpressions
 from causal.graph import Graph
 from causal.identification.counterfactual_steps import WorldStep
 from causal.identification.derivation import Step
@@ -42,6 +42,11 @@ class CounterfactualEstimand:
         P(Y_{X=0}=1 | X=1) = sum_{Z} P(Y=1 | X=0, Z) P(Z | X=1)
         >>> all(step.verify(graph) for step in query.steps)
         True
+        >>> import torch
+        >>> from causal.factor import Factor
+        >>> joint = Factor(("Z", "X", "Y"), torch.arange(1.0, 9.0).reshape(2, 2, 2))
+        >>> query.evaluate(joint)
+        tensor(0.5840)
     """
 
     graph: Graph
@@ -99,10 +104,28 @@ class CounterfactualEstimand:
     ) -> Any:
         """The probability: a scalar tensor, or one for each batch row of the sources.
 
+        Differentiable in the sources' values. Contradictory events have probability 0.
+
         Args:
             joint: The observational distribution: a Factor or another Joint.
-            experiments: A mapping or function from intervened names to a Factor.
+            experiments: A mapping or function from a frozenset of intervened names to a Factor over
+                all variables, normalised over the others for each setting; the property of this
+                name lists those that are read.
             free: ``"average"`` over the values of free names, or a value for each.
             on_zero: ``"raise"`` at a needed cell without support, or ``"nan"`` for its row.
+
+        Raises:
+            PositivityViolation: A needed cell has no support, the condition among them.
+            ValueError: A distribution that the formula reads is missing, or lacks a state.
         """
-        raise NotImplementedError
+        from causal.evaluation import evaluate_expression
+
+        table = evaluate_expression(
+            ONE if self.expression is None else self.expression,
+            joint,
+            experiments=experiments,
+            keep=(),
+            free=free,
+            on_zero=on_zero,
+        )
+        return table.values * 0 if self.expression is None else table.values
