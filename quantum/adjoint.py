@@ -16,15 +16,13 @@ from torch import Tensor
 
 from quantum.compiler import optimized
 from quantum.ingredients import Parameters, made, product
-from quantum.measure import measure
+from quantum.measure import Word, measure, pauli_word
 from quantum.program import Measurement, Program
 from quantum.schedule import Schedule, schedule
 from quantum.sweep import sweep
 from quantum.words import expectations
 
 __all__ = ["run"]
-
-_BITS = {"PauliX": (1, 0), "PauliY": (1, 1), "PauliZ": (0, 1)}
 
 
 def run(
@@ -227,20 +225,9 @@ def _combined(reading: _Reading, values: Tensor, parameters: Parameters) -> list
     return columns
 
 
-def _words(measurement: Measurement, wires: int) -> list[tuple[int, int]] | None:
+def _words(measurement: Measurement, wires: int) -> list[Word] | None:
     """The masks of each term of an expectation of Pauli words; None for anything else."""
     if measurement.kind != "expval" or not measurement.terms:
         return None
-    found = []
-    for term in measurement.terms:
-        x = z = seen = 0
-        for factor in term.factors:
-            if factor.gate not in _BITS or factor.controls:
-                return None
-            bit = 1 << (wires - 1 - factor.wires[0])
-            if seen & bit:
-                return None
-            flips, signs = _BITS[factor.gate]
-            seen, x, z = seen | bit, x | bit * flips, z | bit * signs
-        found.append((x, z))
-    return found
+    found = [pauli_word(term, wires) for term in measurement.terms]
+    return None if None in found else [word for word in found if word is not None]

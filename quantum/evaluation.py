@@ -37,8 +37,13 @@ class Evaluator:
         number: Names it to the operator.
 
     Example:
-        >>> Evaluator.__dataclass_fields__["number"].init
-        False
+        >>> from quantum.plan import plan
+        >>> from quantum.program import Measurement, Operation, Program
+        >>> from quantum.tracing import record
+        >>> turn, asked = Operation("RY", (0,), (0,)), (Measurement("probs", (0,)),)
+        >>> program = Program(1, (turn,), asked, record(lambda x: [x[0]], [(1,)]))
+        >>> Evaluator(plan(program, StateVector(), "auto"))([torch.zeros(5, 1)], (5,)).shape
+        torch.Size([5, 2])
     """
 
     plan: Plan

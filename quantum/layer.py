@@ -13,7 +13,7 @@ from quantum.circuit import capture, quantum_function
 from quantum.evaluation import Evaluator
 from quantum.fingerprint import Fingerprint
 from quantum.kernels.function import Executable, Layout
-from quantum.plan import Gradient, plan
+from quantum.plan import Gradient, checked_gradient, plan
 from quantum.resources import Resources, resources
 from quantum.signature import Reference, checked_shapes, checked_shots, checked_simulator
 from quantum.simulators import DensityMatrix, Device, Simulator
@@ -127,7 +127,7 @@ class CircuitLayer(nn.Module):
         self._seen: dict[Any, _Known] = {}  # by signature: calls that need no further check
         self.simulator = checked_simulator(simulator)
         self.shots = checked_shots(source.shots if shots is None else shots)
-        self.gradient = gradient
+        self.gradient = checked_gradient(gradient)
         self.in_features = in_features
         self.prior_scales = dict.fromkeys(self._shapes, math.pi)
         if dtype is not None and dtype not in _FLOATS:

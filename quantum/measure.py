@@ -19,14 +19,19 @@ from quantum.density import Mixed
 from quantum.evolution import apply, evolve
 from quantum.program import Measurement, Operation, Term
 
-__all__ = ["Pure", "measure"]
+__all__ = ["Pure", "Word", "measure", "pauli_word"]
 
 _LETTERS = {"PauliX": (1, 0), "PauliY": (1, 1), "PauliZ": (0, 1)}
 Slots = Sequence[Tensor]
 
 
-class _Word(NamedTuple):
-    """A product of Pauli matrices on distinct wires, as bit masks."""
+class Word(NamedTuple):
+    """A product of Pauli matrices on distinct wires, as bit masks.
+
+    Example:
+        >>> Word(1, 0).x
+        1
+    """
 
     x: int
     z: int
@@ -56,7 +61,7 @@ def measure(
         for measurement in measurements
         if measurement.kind == "expval"
         for term in measurement.terms
-        if (word := _word(term, read.wires)) is not None
+        if (word := pauli_word(term, read.wires)) is not None
     ]
     known = _expectations(read, tuple(dict.fromkeys(words)))
     return [_one(read, measurement, slots, known) for measurement in measurements]
@@ -119,7 +124,7 @@ class Pure:
 
 
 def _one(
-    state: Pure | Mixed, measurement: Measurement, slots: Slots, known: dict[_Word, Tensor]
+    state: Pure | Mixed, measurement: Measurement, slots: Slots, known: dict[Word, Tensor]
 ) -> Tensor:
     kind, wires = measurement.kind, measurement.wires
     if measurement.draws:
@@ -156,11 +161,11 @@ def _part(state: Pure | Mixed, wires: tuple[int, ...]) -> Tensor:
 
 
 def _expectation(
-    state: Pure | Mixed, terms: Sequence[Term], slots: Slots, known: dict[_Word, Tensor]
+    state: Pure | Mixed, terms: Sequence[Term], slots: Slots, known: dict[Word, Tensor]
 ) -> Tensor:
     total = torch.zeros((), dtype=state.vector.real.dtype, device=state.vector.device)
     for term in terms:
-        word = _word(term, state.wires)
+        word = pauli_word(term, state.wires)
         coefficient = slots[term.coefficient]
         if word is None:
             total = total + (coefficient * state.mean(term, slots)).real
@@ -169,8 +174,14 @@ def _expectation(
     return total
 
 
-def _word(term: Term, wires: int) -> _Word | None:
-    """The masks of a product of Pauli matrices on distinct wires, None for any other product."""
+def pauli_word(term: Term, wires: int) -> Word | None:
+    """The masks of a product of Pauli matrices on distinct wires, None for any other product.
+
+    Example:
+        >>> from quantum.program import Operation
+        >>> pauli_word(Term(0, (Operation("PauliY", (0,)), Operation("PauliZ", (2,)))), 3)
+        Word(x=4, z=5)
+    """
     x = z = seen = 0
     for factor in term.factors:
         if factor.gate not in _LETTERS or factor.controls:
@@ -180,12 +191,12 @@ def _word(term: Term, wires: int) -> _Word | None:
             return None
         flips, signs = _LETTERS[factor.gate]
         seen, x, z = seen | bit, x | bit * flips, z | bit * signs
-    return _Word(x, z)
+    return Word(x, z)
 
 
-def _expectations(state: Pure | Mixed, words: tuple[_Word, ...]) -> dict[_Word, Tensor]:
+def _expectations(state: Pure | Mixed, words: tuple[Word, ...]) -> dict[Word, Tensor]:
     """The expectation ``(*batch,)`` of each word."""
-    known: dict[_Word, Tensor] = {}
+    known: dict[Word, Tensor] = {}
     for x in dict.fromkeys(word.x for word in words):
         group = tuple(word for word in words if word.x == x)
         signs = _signs(2**state.wires, tuple(word.z for word in group))

@@ -12,7 +12,17 @@ from quantum.gates import TABLE as GATES
 from quantum.program import Operation, Program
 from quantum.simulators import Simulator
 
-__all__ = ["GRADIENTS", "MEASUREMENTS", "SIMULATORS", "TABLE", "Cell", "Plan", "plan", "reversible"]
+__all__ = [
+    "GRADIENTS",
+    "MEASUREMENTS",
+    "SIMULATORS",
+    "TABLE",
+    "Cell",
+    "Plan",
+    "checked_gradient",
+    "plan",
+    "reversible",
+]
 
 Gradient = Literal["auto", "adjoint", "backprop", "parameter-shift", "spsa"]
 Decided = Literal["adjoint", "backprop", "parameter-shift", "spsa", "best", "none"]
@@ -86,8 +96,12 @@ class Plan:
             forward mode) is computed by "backprop".
 
     Example:
-        >>> Plan.__dataclass_fields__["gradient"].name
-        'gradient'
+        >>> from quantum.program import Measurement
+        >>> from quantum.simulators import StateVector
+        >>> from quantum.tracing import record
+        >>> empty = Program(1, (), (Measurement("probs", (0,)),), record(lambda x: [], [(1,)]))
+        >>> Plan(empty, StateVector(), "backprop").automatic
+        False
     """
 
     program: Program
@@ -95,6 +109,21 @@ class Plan:
     gradient: Decided
     shots: int | None = None
     automatic: bool = False
+
+
+def checked_gradient(gradient: str) -> Gradient:
+    """``gradient``, if it is the name of a method.
+
+    Raises:
+        ValueError: It is not.
+
+    Example:
+        >>> checked_gradient("adjoint")
+        'adjoint'
+    """
+    if gradient not in ("auto", *GRADIENTS):
+        raise ValueError(f"gradient must be 'auto' or one of {list(GRADIENTS)}, got {gradient!r}")
+    return cast(Gradient, gradient)
 
 
 def plan(program: Program, simulator: Simulator, gradient: str, shots: int | None = None) -> Plan:
@@ -120,10 +149,8 @@ def plan(program: Program, simulator: Simulator, gradient: str, shots: int | Non
         >>> plan(empty, StateVector(), "auto").gradient
         'adjoint'
     """
-    if gradient == "auto":
+    if checked_gradient(gradient) == "auto":
         return Plan(program, simulator, _chosen(program, simulator, shots), shots, automatic=True)
-    if gradient not in GRADIENTS:
-        raise ValueError(f"gradient must be 'auto' or one of {list(GRADIENTS)}, got {gradient!r}")
     name = type(simulator).__name__
     for measurement in program.measurements:
         cell = TABLE[name, gradient, measurement.kind]

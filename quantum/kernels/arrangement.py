@@ -40,8 +40,10 @@ class Arrangement:
     """A product state, then groups of operations of one kind each.
 
     Example:
-        >>> Arrangement((), ()).groups
-        ()
+        >>> from quantum.kernels.rotations import Angle
+        >>> turns = (Rotation(1, 1, False, 1, Angle(0.1)), Rotation(2, 2, False, 1, Angle(0.2)))
+        >>> len(Arrangement((), (turns, (Phase(3, Angle(0.3)),))).groups)
+        2
     """
 
     links: tuple[Link, ...]

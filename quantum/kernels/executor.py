@@ -52,8 +52,13 @@ class Executor:
         circuit: That form in the library.
 
     Example:
-        >>> Executor.__name__
-        'Executor'
+        >>> from quantum.program import Operation
+        >>> from quantum.tracing import record
+        >>> turn = Operation("RY", (0,), (0,))
+        >>> asked = (Measurement("probs", (0,)),)
+        >>> made = executor(Program(1, (turn,), asked, record(lambda x: [x[0]], [(1,)])))
+        >>> made is None or made.run([torch.zeros(1)], torch.complex64, True)[0].tolist() == [1, 0]
+        True
     """
 
     def __init__(self, program: Program, made: Compiled, circuit: Circuit) -> None:

@@ -101,8 +101,16 @@ class Executable:
         reference: The same function in PyTorch, for derivatives that the adjoint does not have.
 
     Example:
-        >>> Executable.__name__
-        'Executable'
+        >>> from quantum.kernels.executor import executor
+        >>> from quantum.program import Measurement, Operation, Program
+        >>> from quantum.tracing import record
+        >>> turn, asked = Operation("RY", (0,), (0,)), (Measurement("probs", (0,)),)
+        >>> made = executor(Program(1, (turn,), asked, record(lambda x: [x[0]], [(1,)])))
+        >>> made is None or made.executable([torch.zeros(5, 1)], torch.float32, True).shape == (
+        ...     5,
+        ...     2,
+        ... )
+        True
     """
 
     def __init__(

@@ -119,8 +119,14 @@ class Circuit:
         MemoryError: The library could not hold it.
 
     Example:
-        >>> Circuit.__name__
-        'Circuit'
+        >>> from quantum.kernels.compiled import compiled
+        >>> from quantum.program import Measurement, Program
+        >>> from quantum.tracing import record
+        >>> asked = (Measurement("probs", (0,)),)
+        >>> made = compiled(Program(1, (), asked, record(lambda x: [], [(1,)])))
+        >>> library = load()
+        >>> library is None or Circuit(library, made.code, made.reals).saved_bytes(True, 1, 1) > 0
+        True
     """
 
     def __init__(self, library: ctypes.CDLL, code: np.ndarray, reals: np.ndarray) -> None:

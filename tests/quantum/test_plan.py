@@ -4,7 +4,15 @@ import pytest
 import torch
 from programs import random_program
 
-from quantum.plan import GRADIENTS, MEASUREMENTS, SIMULATORS, TABLE, plan, reversible
+from quantum.plan import (
+    GRADIENTS,
+    MEASUREMENTS,
+    SIMULATORS,
+    TABLE,
+    checked_gradient,
+    plan,
+    reversible,
+)
 from quantum.program import Measurement, Operation, Program
 from quantum.simulators import DensityMatrix, Device, StateVector
 from quantum.tracing import record
@@ -61,6 +69,8 @@ def test_left_to_the_plan(kinds, simulator, shots, expected):
 def test_unknown_gradients():
     with pytest.raises(ValueError, match=r"must be 'auto' or one of .*got 'adjiont'"):
         plan(program("expval"), StateVector(), "adjiont")
+    with pytest.raises(ValueError, match=r"must be 'auto' or one of .*got 'adjiont'"):
+        checked_gradient("adjiont")  # of a layer whose number of inputs is not known yet
 
 
 MATRICES = [
