@@ -1,6 +1,7 @@
 """Identification of counterfactual events: ID*, IDC* and nested events by one construction."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 from causal.expression import (
@@ -124,11 +125,8 @@ def identify_counterfactual(
         asked_of = dict.fromkeys(term for side in terms for term, _ in side)
         sources = {term: _observed(graph, term, query) for term in asked_of}
 
-    def prove() -> tuple[WorldStep | Step, ...]:
-        parts = ((above, asked, sides[0]), (below, (), sides[1]))
-        licensed = [step for part in parts for step in _world_steps(known, *part)]
-        return (*licensed, *(step for source in sources.values() for step in source.steps))
-
+    parts = ((above, asked, sides[0]), (below, (), sides[1]))
+    prove = partial(_proof, known, parts, tuple(sources.values()))
     over = [frozenset().union(*(factor.free for factor in side)) for side in sides]
     expression = _assembled(terms, over, sources)
     return CounterfactualEstimand(graph, asked, known, available, expression, prove=prove)
@@ -177,6 +175,16 @@ def _observed(graph: Graph, term: Probability, query: str) -> Estimand:
     except Unidentifiable as refusal:
         message = f"{query} needs an experiment: {refusal}"
         raise Unidentifiable(message, refusal.hedge, refusal.thicket) from None
+
+
+def _proof(
+    known: tuple[Event, ...],
+    parts: Iterable[tuple[Worlds, tuple[Event, ...], Side]],
+    sources: Iterable[Estimand],
+) -> tuple[WorldStep | Step, ...]:
+    """The steps of both sides of the line, then those of each source."""
+    licensed = [step for part in parts for step in _world_steps(known, *part)]
+    return (*licensed, *(step for source in sources for step in source.steps))
 
 
 def _world_steps(

@@ -103,23 +103,24 @@ def components(graph: Graph, responses: Iterable[Response]) -> tuple[frozenset[R
         [['X', 'Z'], ['Y']]
     """
     responses = tuple(responses)
-    root: dict[object, object] = {}
-
-    def find(item: object) -> object:
-        while root.setdefault(item, item) != item:
-            item = root[item]
-        return item
-
+    root: dict[str | Term, str | Term] = {}
     for district, members in _by_district(graph, responses):
         for response in members:
-            root[find(response.variable)] = find(min(district))
+            root[_root(root, response.variable)] = _root(root, min(district))
             for _, term in response.terms:
                 if isinstance(term, Free):
-                    root[find(term)] = find(response.variable)
-    found: dict[object, set[Response]] = {}
+                    root[_root(root, term)] = _root(root, response.variable)
+    found: dict[str | Term, set[Response]] = {}
     for response in responses:
-        found.setdefault(find(response.variable), set()).add(response)
+        found.setdefault(_root(root, response.variable), set()).add(response)
     return tuple(frozenset(part) for part in found.values())
+
+
+def _root(root: dict[str | Term, str | Term], item: str | Term) -> str | Term:
+    """What stands for all items that were joined to this one."""
+    while root.setdefault(item, item) != item:
+        item = root[item]
+    return item
 
 
 def _clash(responses: Iterable[Response]) -> tuple[str, Term, Term] | None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from causal.graph import Graph
 from causal.identification.events import Event, Setting, probability_of
-from causal.identification.parallel_worlds import Free, Response, Term
+from causal.identification.parallel_worlds import Free, Parents, Response, Term
 
 __all__ = ["Cancellation", "Splitting", "Unfolding", "WorldStep"]
 
@@ -92,26 +92,31 @@ class Unfolding:
         """Whether reading the events off the responses gives the values that the events state."""
         table = {(r.variable, r.parents): r.value for r in self.responses}
         known: dict[tuple[str, World], Term] = {}
-
-        def read(variable: str, world: World) -> Term:
-            if (variable, world) not in known:
-                known[variable, world] = self._read(graph, variable, world, table, read)
-            return known[variable, world]
-
         try:
-            stated = all(read(e.variable, e.do) == e.value for e in self.events)
+            read = [_read(graph, e.variable, e.do, table, known) for e in self.events]
         except KeyError:  # a response is missing
             return False
+        stated = read == [e.value for e in self.events]
         closed = self._own <= {r.value for r in self.responses}
         return stated and closed and len(table) == len(self.responses)
 
-    @staticmethod
-    def _read(graph, variable, world, table, read):  # type: ignore[no-untyped-def]
-        settings: Mapping[str, Setting] = dict(world)
-        if variable in settings:
-            to = settings[variable]
-            return read(variable, to.do) if isinstance(to, Event) else to
-        return table[variable, tuple((p, read(p, world)) for p in graph.parents(variable))]
+
+def _read(
+    graph: Graph,
+    variable: str,
+    world: World,
+    table: Mapping[tuple[str, Parents], Term],
+    known: dict[tuple[str, World], Term],
+) -> Term:
+    """The value of a variable in a world, from the table of responses; ``known`` remembers."""
+    settings = dict(world)
+    if variable in settings:
+        to = settings[variable]
+        return _read(graph, variable, to.do, table, known) if isinstance(to, Event) else to
+    if (variable, world) not in known:
+        parents = [(p, _read(graph, p, world, table, known)) for p in graph.parents(variable)]
+        known[variable, world] = table[variable, tuple(parents)]
+    return known[variable, world]
 
 
 @dataclass(frozen=True)

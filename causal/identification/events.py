@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Union
 
 from causal.expression import Expression, Probability, Value
@@ -129,6 +130,7 @@ class Event:
                 yield from to.parts
 
 
+@lru_cache(maxsize=4096)
 def _shown(name: Value, write: Callable[[Expression], str]) -> str:
     """A name or state as formulas write it: what stands in P(…) there."""
     if isinstance(name, int):

@@ -6,7 +6,7 @@ share one response. The responses that events need, each with its parents' value
 the counterfactual graph of Shpitser and Pearl and the ancestral set of Correa, Lee and Bareinboim.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from causal.expression import Value
@@ -101,21 +101,23 @@ def _origin(variable: str, world: World) -> World | Value:
     return world
 
 
+def _term(terms: Mapping[tuple[str, World], Term], variable: str, world: World) -> Term:
+    """The value that the variable takes in the world, its causes' values being known."""
+    origin = _origin(variable, world)
+    return terms[variable, origin] if isinstance(origin, tuple) else origin
+
+
 def _needed(graph: Graph, events: Iterable[Event]) -> dict[str, list[World]]:
     """For each variable the worlds in which its own response matters to one of the events."""
     needed: dict[str, dict[World, None]] = {name: {} for name in graph.nodes}
-
-    def need(variable: str, world: World) -> None:
-        origin = _origin(variable, world)
-        if isinstance(origin, tuple):
-            needed[variable][origin] = None
-
-    for event in events:
-        need(event.variable, event.do)
-    for variable in reversed(graph.order):
-        for world in needed[variable]:
-            for parent in graph.parents(variable):
-                need(parent, world)
+    pending = [(event.variable, event.do) for event in events]
+    for variable in (None, *reversed(graph.order)):
+        if variable is not None:
+            pending = [(p, world) for world in needed[variable] for p in graph.parents(variable)]
+        for name, world in pending:
+            origin = _origin(name, world)
+            if isinstance(origin, tuple):
+                needed[name][origin] = None
     return {name: list(found) for name, found in needed.items()}
 
 
@@ -160,11 +162,6 @@ def worlds(
         elif origin != event.value:
             return Contradiction((event,))
     terms: dict[tuple[str, World], Term] = {}
-
-    def term(variable: str, world: World) -> Term:
-        origin = _origin(variable, world)
-        return terms[variable, origin] if isinstance(origin, tuple) else origin
-
     copies: Copies = {}
     for response in beside.responses if beside else ():
         if isinstance(response.value, Free):
@@ -173,7 +170,7 @@ def worlds(
     for variable in graph.order:
         merged: dict[Parents, list[World]] = {}
         for world in needed[variable]:
-            parents = tuple((parent, term(parent, world)) for parent in graph.parents(variable))
+            parents = tuple((p, _term(terms, p, world)) for p in graph.parents(variable))
             merged.setdefault(parents, []).append(world)
         for parents, equal in merged.items():
             claims = [event for world in equal for event in stated.get((variable, world), ())]
