@@ -119,10 +119,6 @@ def _quotient(above: Expression, below: Expression) -> list[Expression] | None:
     """P(o | g) / P(b | c) as probabilities, if g is in c and b, c in o, g; else None."""
     up, down = _atom(above), _atom(below)
     if up is None or down is None:
-        # (Σ_z f(z) g(z)) / h = Σ_z f(z) g(z) / h
-        if isinstance(above, Sum) and not above.over & below.arguments:
-            ups, downs = _cancelled(_chained(_factors(above.of)), [below])
-            return None if downs else [total(above.over, product(*ups))]
         return None
     (term, states), (other, fixed) = up, down
     known = other.outcomes | other.given
@@ -138,6 +134,21 @@ def _quotient(above: Expression, below: Expression) -> list[Expression] | None:
     return [at(part, states) for part in terms] if states else terms
 
 
+def _divided(above: Expression, below: Expression) -> list[Expression] | None:
+    """The quotient, also where one factor of a sum has it: (Σ_z f g) / h = Σ_z f (g / h)."""
+    terms = _quotient(above, below)
+    if terms is not None or not isinstance(above, Sum) or above.over & below.arguments:
+        return terms
+    # Not into sums within the sum: in nested ones that would be tried over and over.
+    factors = [*_factors(above.of)]
+    for place, factor in enumerate(factors):
+        terms = [] if factor is below else _quotient(factor, below)
+        if terms is not None:
+            factors[place : place + 1] = terms
+            return [total(above.over, product(*factors))]
+    return None
+
+
 def _cancelled(
     ups: list[Expression], downs: list[Expression]
 ) -> tuple[list[Expression], list[Expression]]:
@@ -147,7 +158,7 @@ def _cancelled(
     downs = []
     for down in left:
         for place, up in enumerate(ups):
-            terms = _quotient(up, down)
+            terms = _divided(up, down)
             if terms is not None:
                 ups[place : place + 1] = terms
                 break

@@ -3,18 +3,17 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from causal.bits import Bits
-from causal.expression import Expression, Probability, canonical, product, ratio, total
+from causal.expression import Probability
 from causal.graph import Graph
+from causal.identification.answers import answered
 from causal.identification.derivation import listed
-from causal.identification.districts import Experiment, Identified
 from causal.identification.estimand import Estimand
-from causal.identification.experiments import hedge, prepared, read
-from causal.identification.proof import Adjustment, Factorisation, proof
+from causal.identification.experiments import hedge
+from causal.identification.proof import proof
 from causal.identification.reduction import Query, reductions
 from causal.identification.refusal import Hedge, Unidentifiable
 from causal.render import text
-from causal.separation import disjoint, nearest
+from causal.separation import disjoint
 
 __all__ = ["identify"]
 
@@ -53,7 +52,7 @@ def identify(
     Source: Tian & Pearl, "A general identification condition for causal effects" (2002); Shpitser &
     Pearl, "Identification of joint interventional distributions" (2006) and "Identification of
     conditional interventional distributions" (2006); Huang & Valtorta, "Pearl's calculus of
-    intervention is complete" (2006); Shpitser, "When does the ID algorithm fail?" (2023), on hedges;
+    intervention is complete" (2006); on hedges Shpitser, "When does the ID algorithm fail?" (2023);
     for experiments see `causal.identification.experiments`.
 
     Example:
@@ -71,26 +70,20 @@ def identify(
     supplied = _supplied(graph, experiments)
     bits = graph.bits
     moves = tuple(reductions(bits, asked))
-    query = moves[-1][1] if moves else asked
+    way = answered(bits, asked, moves[-1][1] if moves else asked, supplied)
     names = {name: bits.named(mask) for name, mask in sets.items()}
-    direct = _adjusted(bits, asked, supplied)
-    if direct is None or direct.over:
-        reduced = _adjusted(bits, query, supplied) if moves else direct
-        direct = reduced if direct is None or (reduced and not reduced.over) else direct
-    if direct is not None:
-        way: Adjustment | Factorisation = direct
-        expression = direct.expression(bits)
-        moves = moves if direct.query is not asked else ()
-    else:
-        way = _factorised(bits, query, supplied, Probability(*_order(names)))
-        expression = _formula(bits, way)
-    prove = partial(proof, graph, asked, moves, way, expression)
-    known = tuple(bits.named(done) for done in supplied)
-    return Estimand(graph=graph, **names, experiments=known, expression=expression, prove=prove)
-
-
-def _order(names: dict[str, frozenset[str]]) -> tuple[frozenset[str], ...]:
-    return names["outcomes"], names["given"], names["treatments"]
+    if isinstance(way, tuple):
+        query = Probability(names["outcomes"], names["given"], names["treatments"])
+        thicket = tuple(hedge(stuck) for stuck in way)
+        raise Unidentifiable(_reason(query, supplied, thicket), thicket[0], thicket)
+    moves = () if way.query is asked else moves
+    return Estimand(
+        graph=graph,
+        **names,
+        experiments=tuple(bits.named(done) for done in supplied),
+        expression=way.expression,
+        prove=partial(proof, graph, asked, moves, way),
+    )
 
 
 def _supplied(graph: Graph, experiments: Iterable[Names] | None) -> tuple[int, ...]:
@@ -106,60 +99,7 @@ def _supplied(graph: Graph, experiments: Iterable[Names] | None) -> tuple[int, .
     return supplied
 
 
-def _adjusted(bits: Bits, query: Query, supplied: Sequence[int]) -> Adjustment | None:
-    """An adjustment formula, from the experiment that leaves the least to adjust for.
-
-    Source: Pearl (1995), the back-door criterion; the set is the minimal one nearest to the
-    outcomes (van der Zander & Liskiewicz 2019), which keeps the variance of estimates small.
-    """
-    best: Adjustment | None = None
-    for done in supplied:
-        if done & ~query.treatments:
-            continue
-        treatments = query.treatments & ~done
-        graph = bits.remove_incoming(done)
-        allowed = bits.nodes & ~graph.descendants(treatments)
-        # Descendants of treatments may be given only if there is nothing to adjust for.
-        allowed = allowed if not query.given & ~allowed else 0
-        kept = query.given | done
-        cut = graph.remove_outgoing(treatments)
-        found = nearest(cut, query.outcomes, treatments, kept, allowed | kept) if treatments else 0
-        if found is None:
-            continue
-        over = found & ~kept
-        if best is None or over.bit_count() < best.over.bit_count():
-            best = Adjustment(query, done, over)
-    return best
-
-
-def _factorised(
-    bits: Bits, query: Query, supplied: Sequence[int], asked: Probability
-) -> Factorisation:
-    """The c-factors of the query's ancestors, each read from one of the supplied distributions."""
-    wanted = query.outcomes | query.given
-    cut = bits.remove_incoming(query.treatments)
-    ancestral = cut.ancestors(wanted) & ~query.treatments
-    known = prepared(bits, supplied, ancestral)
-    parts: list[Identified] = []
-    for district in bits.districts(ancestral):
-        answer = read(known, district)
-        if isinstance(answer, tuple):
-            thicket = tuple(hedge(stuck) for stuck in answer)
-            raise Unidentifiable(_reason(asked, known, thicket), thicket[0], thicket)
-        parts.append(answer)
-    return Factorisation(query, ancestral, tuple(parts))
-
-
-def _formula(bits: Bits, way: Factorisation) -> Expression:
-    query = way.query
-    over = bits.named(way.ancestral & ~(query.outcomes | query.given))
-    joint = total(over, product(*(part.expression for part in way.parts)))
-    if query.given:
-        joint = ratio(joint, total(bits.named(query.outcomes), joint))
-    return canonical(joint)
-
-
-def _reason(asked: Probability, known: Sequence[Experiment], thicket: Sequence[Hedge]) -> str:
+def _reason(asked: Probability, supplied: Sequence[int], thicket: Sequence[Hedge]) -> str:
     witness = thicket[0]
     bottom = listed(witness.bottom)
     if witness.top == witness.bottom:
@@ -167,10 +107,10 @@ def _reason(asked: Probability, known: Sequence[Experiment], thicket: Sequence[H
             f"{text(asked)} has no formula: it needs the joint distribution of {bottom} under "
             "interventions on other variables, and every supplied experiment sets one of these"
         )
-    single = len(known) == 1 and not known[0].done
-    sources = "the observed distribution" if single else "each supplied distribution"
+    causes = listed(witness.top - witness.bottom)
+    sources = "the observed distribution" if supplied == (0,) else "each supplied distribution"
     return (
-        f"{text(asked)} has no formula: it needs the effect of {listed(witness.top - witness.bottom)}"
-        f" on {bottom}, and hidden common causes join {listed(witness.top)}, all ancestors of "
-        f"{listed(witness.roots)}, so that {sources} fits models with different answers"
+        f"{text(asked)} has no formula: it needs the effect of {causes} on {bottom}, and hidden "
+        f"common causes join {listed(witness.top)}, all ancestors of {listed(witness.roots)}, so "
+        f"that {sources} fits models with different answers"
     )

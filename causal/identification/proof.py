@@ -4,41 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from causal.bits import Bits, each
-from causal.expression import Expression, Probability, Product, Ratio, Sum, total
-from causal.expression import product as joined
+from causal.expression import Expression, Probability, Product, Ratio, Sum
 from causal.graph import Graph
+from causal.identification.answers import Adjustment, Factorisation
 from causal.identification.derivation import Step, licence, substitute
 from causal.identification.districts import Experiment, Identified
 from causal.identification.reduction import Query
 
-__all__ = ["Adjustment", "Factorisation", "proof"]
-
-
-@dataclass(frozen=True, slots=True)
-class Adjustment:
-    """A query answered by a sum over covariates, in the experiment that set ``done``."""
-
-    query: Query
-    done: int
-    over: int
-
-    def expression(self, bits: Bits) -> Expression:
-        """Σ_w P(y | x, z, w) P(w | z)."""
-        query, named = self.query, bits.named
-        do, given = named(self.done), named(query.given)
-        seen = named(query.treatments & ~self.done) | given
-        over = named(self.over)
-        term: Expression = Probability(named(query.outcomes), seen | over, do)
-        return total(over, joined(term, Probability(over, given, do))) if over else term
-
-
-@dataclass(frozen=True, slots=True)
-class Factorisation:
-    """A query answered by the c-factors of the districts of its ancestors."""
-
-    query: Query
-    ancestral: int
-    parts: tuple[Identified, ...]
+__all__ = ["proof"]
 
 
 class _Writer:
@@ -74,7 +47,6 @@ def proof(
     asked: Query,
     moves: Sequence[tuple[int, Query]],
     way: Adjustment | Factorisation,
-    formula: Expression,
 ) -> tuple[Step, ...]:
     """The steps from the query to the formula.
 
@@ -83,7 +55,6 @@ def proof(
         asked: The query.
         moves: Rules that made the query smaller, with what each led to.
         way: How the smaller query was answered.
-        formula: The expression that was found.
     """
     bits = graph.bits
     query = _probability(bits, asked)
@@ -96,8 +67,8 @@ def proof(
         _adjust(writer, query, way)
     else:
         _factorise(writer, query, way)
-    if writer.expression is not formula:
-        writer.steps.append(Step("algebra", writer.expression, formula))
+    if writer.expression is not way.expression:
+        writer.steps.append(Step("algebra", writer.expression, way.expression))
     return tuple(writer.steps)
 
 
@@ -122,7 +93,7 @@ def _adjust(writer: _Writer, query: Probability, way: Adjustment) -> None:
 
 def _factorise(writer: _Writer, query: Probability, way: Factorisation) -> None:
     """The query as a product of c-factors, then each of these from its experiment."""
-    named = writer.graph.bits.named
+    bits, named = way.bits, way.bits.named
     joint = Probability(query.outcomes | query.given, (), query.do)
     if query.given:
         below = Sum(query.outcomes, joint)
@@ -132,11 +103,11 @@ def _factorise(writer: _Writer, query: Probability, way: Factorisation) -> None:
     if rest:
         writer.rewrite("total probability", [(joint, Sum(rest, everything))])
     if len(way.parts) == 1:
-        writer.exchange(3, [(everything, _c_factor(writer.graph.bits, way.ancestral))])
+        writer.exchange(3, [(everything, _c_factor(bits, way.ancestral))])
     else:
         _split(writer, everything, way)
     for part in way.parts:
-        _derive(writer, part)
+        _derive(writer, bits, part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +158,7 @@ def _c_factor(bits: Bits, mask: int) -> Probability:
 
 def _split(writer: _Writer, everything: Probability, way: Factorisation) -> None:
     """The joint distribution of an ancestral set as the product of its c-factors."""
-    bits, experiment = writer.graph.bits, way.parts[0].experiment
+    bits, experiment = way.bits, way.parts[0].experiment
     rungs = {
         node: rung
         for part in way.parts
@@ -206,9 +177,9 @@ def _split(writer: _Writer, everything: Probability, way: Factorisation) -> None
     writer.rewrite("chain rule", [(Product(rung.bottom for rung in chain), factors)])
 
 
-def _derive(writer: _Writer, part: Identified) -> None:
+def _derive(writer: _Writer, bits: Bits, part: Identified) -> None:
     """A c-factor in terms of the experiment, by the stages of its recursion, last one first."""
-    bits, named, experiment = writer.graph.bits, writer.graph.bits.named, part.experiment
+    experiment, named = part.experiment, bits.named
     graph = experiment.graph
     for level in range(len(part.stages) - 1, -1, -1):
         stage = part.stages[level]
@@ -233,7 +204,7 @@ def _derive(writer: _Writer, part: Identified) -> None:
         writer.exchange(2, [(rung.set_, rung.top) for rung in rungs])
         nodes = experiment.sorted(stage.district)
         if level:
-            _condition(writer, experiment, around, dict(zip(nodes, rungs, strict=True)))
+            _condition(writer, bits, experiment, around, dict(zip(nodes, rungs, strict=True)))
             continue
         pruned = [
             Probability(
@@ -247,10 +218,9 @@ def _derive(writer: _Writer, part: Identified) -> None:
 
 
 def _condition(
-    writer: _Writer, experiment: Experiment, around: int, rungs: dict[int, _Rungs]
+    writer: _Writer, bits: Bits, experiment: Experiment, around: int, rungs: dict[int, _Rungs]
 ) -> None:
     """Conditionals as ratios of sums of the joint distribution of ``around``."""
-    bits = writer.graph.bits
     joint = _c_factor(bits, around)
     pairs: list[tuple[Expression, Expression]] = []
     for node, rung in rungs.items():
