@@ -57,11 +57,11 @@ class Skeleton:
             return (("response", key), *self.causes(key))
         return (key, *self.graph.parents(key), *self.causes(key))
 
-    def shape(self, key: Key, causes: int) -> tuple[int, ...]:
-        """The sizes of a block's axes where each hidden cause has ``causes`` states."""
+    def shape(self, key: Key, causes: Mapping[Edge, int]) -> tuple[int, ...]:
+        """The sizes of a block's axes, with so many states of each hidden cause."""
         if not isinstance(key, str):
-            return (causes,)
-        hidden = [causes] * len(self.causes(key))
+            return (causes[key],)
+        hidden = [causes[edge] for edge in self.causes(key)]
         if key in self.functions:
             return (len(self.functions[key]), *hidden)
         return (*(self.states[name] for name in (key, *self.graph.parents(key))), *hidden)

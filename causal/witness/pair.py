@@ -16,6 +16,7 @@ from causal.identification.events import Event
 from causal.identification.refusal import Unidentifiable
 from causal.witness.model import DiscreteModel
 from causal.witness.network import Key, Skeleton
+from causal.witness.problem import Problem
 from causal.witness.question import (
     Names,
     Question,
@@ -23,7 +24,7 @@ from causal.witness.question import (
     interventional_question,
 )
 from causal.witness.reduction import essential, restricted
-from causal.witness.search import Problem, search
+from causal.witness.search import search
 from causal.witness.worlds import event_network, experiment_network
 
 __all__ = ["Disagreement", "WitnessNotFound", "disagreement"]

@@ -1,89 +1,42 @@
-"""Search for two models that agree on what is supplied and differ on a query (floor 1)."""
+"""Search for two models that agree on what is supplied and differ on a query (floor 3)."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from causal.witness.network import Key, Network, Skeleton
+from causal.witness.curve import follow, promise
+from causal.witness.network import Key, Skeleton
+from causal.witness.problem import FLOOR, Blocks, Pair, Problem
 
-__all__ = ["Blocks", "Pair", "Problem", "random_blocks", "search"]
-
-Blocks = dict[Key, Tensor]
+__all__ = ["random_blocks", "search"]
 
 EXACT = 2e-13  # largest difference in what is supplied
 FLAT = 1e-8  # a query that moves by less does not move
-FLOOR = 1e-3  # least entry of a block that a step leaves
-CAUSES = (2, 2, 3, 4, 3, 5, 4, 6)  # states of the hidden causes, one number for each start
+# Most states of the hidden causes, and whether all blocks move together, for each start.
+STARTS = (
+    (2, False),
+    (3, False),
+    (4, False),
+    (4, True),
+    (5, False),
+    (3, True),
+    (6, False),
+    (4, True),
+    (8, False),
+)
+PROMISING = 6  # models of which the most promising is followed
 SWEEPS = 10  # over the blocks, as long as they help
 SINGULAR = 1e-13  # directions that change what is supplied by less, relatively, are free
 
 
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """What two models must agree on, and the number above / below on which they must differ.
-
-    Example:
-        >>> network = Network((("X", ("x",)),), ("x",))
-        >>> Problem((network,), network, None).below is None
-        True
-    """
-
-    supplied: tuple[Network, ...]
-    above: Network
-    below: Network | None
-
-    def query(self, blocks: Mapping[Key, Tensor]) -> float:
-        """The query's value in a model."""
-        value = self.above.value(blocks)
-        return float(value if self.below is None else value / self.below.value(blocks))
-
-    def discrepancy(self, first: Mapping[Key, Tensor], second: Mapping[Key, Tensor]) -> float:
-        """The largest difference between two models in what is supplied."""
-        return max(
-            float((table.value(first) - table.value(second)).abs().max()) for table in self.supplied
-        )
-
-    def gradient(self, blocks: Mapping[Key, Tensor], key: Key) -> Tensor | None:
-        """Derivatives of the query by the entries of a block; None where it has none."""
-        above = self.above.jacobian(blocks, key)
-        below = None if self.below is None else self.below.jacobian(blocks, key)
-        if above is None and below is None:
-            return None
-        scale = 1.0 if self.below is None else float(self.below.value(blocks))
-        found = torch.zeros(blocks[key].numel(), dtype=torch.float64)
-        if above is not None:
-            found = found + above[0] / scale
-        if below is not None:
-            found = found - below[0] * (float(self.above.value(blocks)) / scale**2)
-        return found
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """Two sets of blocks, the query's values in them, and the largest difference elsewhere.
-
-    Example:
-        >>> Pair({}, {}, 0.5, 0.25, 0.0).gap
-        0.25
-    """
-
-    first: Blocks
-    second: Blocks
-    high: float
-    low: float
-    discrepancy: float
-
-    @property
-    def gap(self) -> float:
-        """How far the models differ on the query."""
-        return self.high - self.low
-
-
-def random_blocks(shape: Skeleton, causes: int, generator: torch.Generator) -> Blocks:
+def random_blocks(
+    shape: Skeleton, most: int, generator: torch.Generator, same: bool = False
+) -> Blocks:
     """Strictly positive random blocks, softmax of Gaussian numbers along the first axis.
+
+    Each hidden cause has 2 or ``most`` states, or all have ``most`` (``same``): what is supplied
+    leaves the law of a cause or a mechanism open where the cause has more states than its other
+    effects tell apart.
 
     Example:
         >>> from causal.graph import Graph
@@ -91,6 +44,10 @@ def random_blocks(shape: Skeleton, causes: int, generator: torch.Generator) -> B
         >>> random_blocks(shape, 2, torch.Generator().manual_seed(0))["X"].shape
         torch.Size([2])
     """
+    edges = sorted(shape.graph.bidirected)
+    many = torch.randint(2, (len(edges),), generator=generator).tolist()
+    same = same or not any(many)
+    causes = {edge: most if more or same else 2 for edge, more in zip(edges, many, strict=True)}
     blocks: Blocks = {}
     for key in shape.keys:
         noise = torch.randn(shape.shape(key, causes), generator=generator, dtype=torch.float64)
@@ -168,6 +125,19 @@ def _climb(problem: Problem, shape: Skeleton, start: Blocks, target: float) -> P
     return Pair(models[0], models[1], high, low, problem.discrepancy(models[0], models[1]))
 
 
+def _curved(
+    problem: Problem, shape: Skeleton, most: int, generator: torch.Generator, target: float
+) -> Pair:
+    """From the most promising of some models, along the curve on which all blocks move."""
+    starts = [random_blocks(shape, most, generator, same=True) for _ in range(PROMISING)]
+    start = max(starts, key=lambda blocks: promise(problem, shape, blocks))
+    first, second, middle = follow(problem, shape, start, 1.0, target), start, problem.query(start)
+    if problem.query(first) - middle < target:
+        second = follow(problem, shape, start, -1.0, target)
+    high, low = problem.query(first), problem.query(second)
+    return Pair(first, second, high, low, problem.discrepancy(first, second))
+
+
 def search(
     problem: Problem,
     shape: Skeleton,
@@ -187,15 +157,19 @@ def search(
         generator: Source of the random models.
         deadline: Value of ``time.monotonic()`` at which the search ends.
         least: Difference on the query with which the search is content in the end.
-        patient: Whether to go on where two starts did not move the query at all.
+        patient: Whether to go on where three starts did not move the query at all.
     """
     best: Pair | None = None
-    for attempt, causes in enumerate(CAUSES):
-        target = max(least, 0.05 * 0.6**attempt)
-        pair = _climb(problem, shape, random_blocks(shape, causes, generator), target)
+    for attempt, (most, together) in enumerate(STARTS):
+        if together:
+            pair = _curved(problem, shape, most, generator, 1.2 * least)
+        else:
+            blocks = random_blocks(shape, most, generator)
+            pair = _climb(problem, shape, blocks, max(least, 0.05 * 0.6**attempt))
         if pair.discrepancy <= EXACT and (best is None or pair.gap > best.gap):
             best = pair
-        stuck = not patient and attempt > 0 and (best is None or best.gap < FLAT)
-        if stuck or (best is not None and best.gap >= target) or time.monotonic() > deadline:
+        stuck = not patient and attempt > 1 and (best is None or best.gap < FLAT)
+        enough = least if together else max(least, 0.05 * 0.6**attempt)
+        if stuck or (best is not None and best.gap >= enough) or time.monotonic() > deadline:
             break
     return best

@@ -98,6 +98,11 @@ def random_counterfactual(rng, graph):
     return {"events": events, "given": given, "available": available}
 
 
+def random_cards(rng, graph):
+    """Numbers of states: some threes where the tables stay small."""
+    return {name: rng.choice([2, 2, 3]) if len(graph.nodes) < 6 else 2 for name in graph.nodes}
+
+
 def compare(estimand, model, expected):
     """The largest error of a formula on exact tables, at the average and all free values."""
     choices = ["average"]
@@ -131,7 +136,7 @@ def check_query(seed, seconds=20.0):
         return record | _witnessed(graph, query, seconds, check_interventional, sets)
     if record["stratum"] == "not identified":
         record["status"] = "wrong formula: the second opinion refuses"
-    model = drawn(graph, seed)
+    model = drawn(graph, seed, cards=random_cards(rng, graph))
     error = compare(estimand, model, truth(model, **sets))
     status = "exact" if error <= TOLERANCE else "wrong formula"
     return {"status": status} | record | {"error": error, "formula": str(estimand)[:400]}
@@ -146,6 +151,7 @@ def check_counterfactual_query(seed, seconds=20.0):
     record = {"seed": seed, "kind": "counterfactual", "graph": str(graph)}
     record |= {"query": texts | {"available": query["available"]}, "stratum": query["available"]}
     asked, known = ([triple(e) for e in query[part]] for part in ("events", "given"))
+    cards = random_cards(rng, graph) if len(graph.nodes) < 5 else 2
     try:
         estimand = identify_counterfactual(graph, **query)
     except Unidentifiable:
@@ -154,10 +160,10 @@ def check_counterfactual_query(seed, seconds=20.0):
     except ValueError as error:
         if "undefined" not in str(error):
             raise
-        value = drawn(graph, seed, noise=2).counterfactual(known)
+        value = drawn(graph, seed, cards=cards, noise=2).counterfactual(known)
         return record | {"status": "undefined" if value == 0 else "wrong: condition is possible"}
     # A condition may be impossible in a model with few responses: another model then.
-    models = (drawn(graph, 1000 * seed + k, noise=2) for k in range(20))
+    models = (drawn(graph, 1000 * seed + k, cards=cards, noise=2) for k in range(20))
     model = next(m for m in models if not known or m.counterfactual(known) > 1e-6)
     error = compare(estimand, model, model.counterfactual(asked, known))
     status = "exact" if error <= TOLERANCE else "wrong formula"
