@@ -10,7 +10,8 @@ from torch import Tensor
 from causal.columns import Mechanisms, Table
 from causal.contrast import mean_contrast, needed_rows
 from causal.counterfactual import in_worlds
-from causal.effect import Effect, truncated_factorisation
+from causal.effect import Effect
+from causal.identification.observational import identify
 from causal.law import states_of
 from causal.queries import sample_rows
 
@@ -146,9 +147,11 @@ def answer(
             samples=asked.samples if asked.evidence is not None else 1,
             generator=generator,
         )
+    treatments = {*asked.do, *asked.against}
+    formula = identify(model.graph, outcomes=asked.outcome, treatments=treatments)
     return Effect(
         draws=(result.unsqueeze(0) if draws is None else result).detach(),
-        identified=truncated_factorisation(model.graph, asked.outcome, {*asked.do, *asked.against}),
+        identified=str(formula),
         target=asked.text(n),
         level=level,
     )

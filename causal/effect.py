@@ -1,14 +1,11 @@
 """The answer to a causal question, with its uncertainty and its warrant (floor 0)."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from causal.graph import Graph
-
-__all__ = ["Effect", "truncated_factorisation"]
+__all__ = ["Effect"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,25 +77,3 @@ class Effect:
                 "one draw has no spread: ask for the effect with draws=… (at least 2) on a model "
                 "with random weights"
             )
-
-
-def truncated_factorisation(graph: Graph, outcome: str, treatments: Collection[str]) -> str:
-    r"""The formula of an interventional distribution in a graph without hidden causes.
-
-    :math:`P(y \mid do(x)) = \sum_z \prod_{v \in \{y\} \cup z} P(v \mid pa(v))`, with :math:`z` the
-    other ancestors of :math:`y` once the arrows into :math:`x` are cut (Robins 1986; Pearl 2009,
-    equation 3.10).
-
-    Example:
-        >>> truncated_factorisation(Graph.parse("W -> X -> Y <- W"), "Y", {"X"})
-        'P(Y | do(X)) = Σ_{W} P(W) P(Y | W, X)'
-    """
-    cut = graph.remove_incoming(treatments)
-    alive = [v for v in graph.order if v in cut.ancestors(outcome) and v not in treatments]
-    terms = []
-    for name in alive:
-        parents = graph.parents(name)
-        terms.append(f"P({name} | {', '.join(parents)})" if parents else f"P({name})")
-    summed = [name for name in alive if name != outcome]
-    total = f"Σ_{{{', '.join(summed)}}} " if summed else ""
-    return f"P({outcome} | do({', '.join(sorted(treatments))})) = {total}{' '.join(terms)}"
