@@ -54,8 +54,8 @@ def identify_counterfactual(
 
     and a factor in which every name has one value is :math:`P_{pa(C_j)}(c_j)`, read from the
     experiment that sets the parents. With ``available="observations"`` these are identified further
-    by ID. A condition cancels with everything that neither a district nor an open value joins to
-    the events: that part need not be identified.
+    by ID. Responses to the condition that neither a district nor an open value joins to the events
+    stand above and below the line and cancel: they need not be identified.
 
     Sound and complete for functional models whose variables may have any number of states. Where
     one is known to have two, a little more follows by subtraction, for example
@@ -84,9 +84,10 @@ def identify_counterfactual(
         I. Shpitser and J. Pearl, "What counterfactuals can be tested", UAI 2007; "Complete
         identification methods for the causal hierarchy", JMLR 9 (2008): ID*, IDC*.
         J. D. Correa, S. Lee and E. Bareinboim, "Nested counterfactual identification from arbitrary
-        surrogate experiments", NeurIPS 2021: theorems 1 to 5. It is their factorisation that is
-        computed, since ID* as printed can miss that an intervention and an open value of the same
-        variable meet inside one district.
+        surrogate experiments", NeurIPS 2021. It is their factorisation that is computed:
+        programs of ID* had to be corrected more than once (S. Tikka, "Identifying counterfactual
+        queries with the R package cfid", R Journal 2023, and its later versions), where an
+        intervention and an open value of one variable meet inside a district.
 
     Example:
         >>> from causal.identification.events import Event
@@ -106,13 +107,31 @@ def identify_counterfactual(
     if available not in ("experiments", "observations"):
         raise ValueError(f'available is "experiments" or "observations", got {available!r}')
     asked, known = checked_events(graph, events, given)
-    query = probability_of(asked, known)
     below = worlds(graph, known)
     if isinstance(below, Contradiction):
+        query = probability_of(asked, known)
         raise ValueError(f"{query} is undefined: the condition has probability 0, as {below}")
     above = worlds(graph, (*known, *asked), beside=below)
     if isinstance(above, Contradiction):
         return CounterfactualEstimand(graph, asked, known, available, None, str(above))
+    return _identified(graph, asked, known, available, above, below)
+
+
+Side = tuple[OneWorld, ...]
+Terms = list[tuple[Probability, dict[str, Value]]]  # with the states of its names that have one
+Sources = dict[Probability, Estimand]
+
+
+def _identified(
+    graph: Graph,
+    asked: tuple[Event, ...],
+    known: tuple[Event, ...],
+    available: Available,
+    above: Worlds,
+    below: Worlds,
+) -> CounterfactualEstimand:
+    """The answer, from the responses to all events and those to the condition alone."""
+    query = probability_of(asked, known)
     kept = _uncancelled(graph, above, below)
     for responses in kept:
         clash = conflict(graph, responses)
@@ -124,17 +143,11 @@ def identify_counterfactual(
     if available == "observations":
         asked_of = dict.fromkeys(term for side in terms for term, _ in side)
         sources = {term: _observed(graph, term, query) for term in asked_of}
-
     parts = ((above, asked, sides[0]), (below, (), sides[1]))
     prove = partial(_proof, known, parts, tuple(sources.values()))
     over = [frozenset().union(*(factor.free for factor in side)) for side in sides]
     expression = _assembled(terms, over, sources)
     return CounterfactualEstimand(graph, asked, known, available, expression, prove=prove)
-
-
-Side = tuple[OneWorld, ...]
-Terms = list[tuple[Probability, dict[str, Value]]]  # with the states of its names that have one
-Sources = dict[Probability, Estimand]
 
 
 def _uncancelled(graph: Graph, above: Worlds, below: Worlds) -> list[list[Response]]:

@@ -23,6 +23,7 @@ from counterfactual_queries import (
     random_event,
     random_graph,
 )
+from counterfactual_table import PAGE, page
 from enumeration import Model
 
 from causal.expression import ONE, canonical
@@ -207,3 +208,7 @@ def test_a_chain_of_sixty_confounded_variables():
     assert all(step.verify(graph) for step in query.steps)
     two_worlds = [*one_world, E(names[41], 1, {names[30]: 1})]
     assert answered(graph, two_worlds, [E(names[2], 0)], "experiments") is None
+
+
+def test_the_page_is_up_to_date():
+    assert PAGE.read_text() == page(), "run: python tests/support/counterfactual_table.py"
