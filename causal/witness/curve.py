@@ -90,7 +90,25 @@ def _direction(problem: Problem, shape: Skeleton, blocks: Blocks) -> tuple[Tenso
 
 
 def promise(problem: Problem, shape: Skeleton, blocks: Blocks) -> float:
-    """By how much the query changes, to first order, if entries change by up to their own size."""
+    """By how much the query changes, to first order, if entries change by up to their own size.
+
+    Args:
+        problem: What is supplied, and the query.
+        shape: The model's shape.
+        blocks: The model.
+
+    Example:
+        >>> from causal.graph import Graph
+        >>> from causal.witness.worlds import experiment_network
+        >>> shape = Skeleton(Graph.parse("X"), {}, {"X": 2})
+        >>> table = experiment_network(shape, ())
+        >>> alone = Network(((torch.eye(2).double()[0], ("X",)), *table.terms), ())
+        >>> blocks: Blocks = {"X": torch.tensor([0.5, 0.5]).double()}
+        >>> promise(Problem((table,), alone, None), shape, blocks)  # it is supplied
+        0.0
+        >>> promise(Problem((), alone, None), shape, blocks)
+        0.5
+    """
     return float(_direction(problem, shape, blocks)[1])
 
 
@@ -103,6 +121,16 @@ def follow(problem: Problem, shape: Skeleton, start: Blocks, sign: float, enough
         start: Where to start.
         sign: 1 to raise the query, -1 to lower it.
         enough: The change after which to stop.
+
+    Example:
+        >>> from causal.graph import Graph
+        >>> from causal.witness.worlds import experiment_network
+        >>> shape = Skeleton(Graph.parse("X"), {}, {"X": 2})
+        >>> terms = experiment_network(shape, ()).terms
+        >>> alone = Network(((torch.eye(2).double()[0], ("X",)), *terms), ())
+        >>> blocks: Blocks = {"X": torch.tensor([0.5, 0.5]).double()}
+        >>> follow(Problem((), alone, None), shape, blocks, 1.0, 0.1)["X"]
+        tensor([0.6500, 0.3500], dtype=torch.float64)
     """
     held, begin, blocks, size = _held(problem, shape, start), problem.query(start), start, 0.3
     for _ in range(STEPS):

@@ -1,4 +1,4 @@
-"""Explicit discrete models with a hidden cause per bidirected edge (floor 1)."""
+"""Explicit discrete models with a hidden cause per bidirected edge (floor 2)."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

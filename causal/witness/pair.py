@@ -1,4 +1,4 @@
-"""Two explicit models that agree on all that is supplied and disagree on a query (floor 2)."""
+"""Two explicit models that agree on all that is supplied and disagree on a query (floor 4)."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""A query in the two forms that a witness needs: as it was asked, and as events (floor 2)."""
+"""A query in the two forms that a witness needs: as it was asked, and as events (floor 3)."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -158,6 +158,18 @@ def search(
         deadline: Value of ``time.monotonic()`` at which the search ends.
         least: Difference on the query with which the search is content in the end.
         patient: Whether to go on where three starts did not move the query at all.
+
+    Example:
+        >>> from causal.graph import Graph
+        >>> from causal.identification.events import Event
+        >>> from causal.witness.worlds import event_network, experiment_network
+        >>> shape = Skeleton(Graph.parse("X -> Y; X <-> Y"), {}, {"X": 2, "Y": 2})
+        >>> asked = event_network(shape, [Event("Y", 1, do={"X": 1})])
+        >>> problem = Problem((experiment_network(shape, ()),), asked, None)
+        >>> source = torch.Generator().manual_seed(0)
+        >>> pair = search(problem, shape, generator=source, deadline=time.monotonic() + 60)
+        >>> pair.gap > 1e-3, pair.discrepancy < 1e-12
+        (True, True)
     """
     best: Pair | None = None
     for attempt, (most, together) in enumerate(STARTS):
