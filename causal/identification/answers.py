@@ -8,7 +8,7 @@ from causal.expression import Expression, Probability, canonical, product, ratio
 from causal.identification.districts import Identified, Stuck, topological
 from causal.identification.experiments import prepared, read, terms
 from causal.identification.reduction import Query
-from causal.separation import nearest
+from causal.separation import nearest, reached
 from causal.syntax import Sum, subexpressions
 
 __all__ = ["Adjustment", "Factorisation", "answered"]
@@ -20,11 +20,22 @@ _MOST = 12  # variables that are tried, those first on which the answer does not
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """A query answered by a sum over covariates, in the experiment that set ``done``."""
+    """A query answered by a sum over covariates, in the experiment that set ``done``.
+
+    Args:
+        query: The query.
+        done: What was set in the experiment.
+        over: The covariates.
+        term: The distribution of the outcomes given these.
+        weight: The distribution of the covariates; None without covariates.
+        expression: The formula.
+    """
 
     query: Query
     done: int
     over: int
+    term: Probability
+    weight: Probability | None
     expression: Expression
 
 
@@ -86,12 +97,24 @@ def _adjusted(bits: Bits, query: Query, supplied: Sequence[int]) -> Adjustment |
     if best is None:
         return None
     done, over = best
-    do, given = bits.named(done), bits.named(query.given)
-    seen, names = bits.named(query.treatments & ~done) | given, bits.named(over)
-    term: Expression = Probability(bits.named(query.outcomes), seen | names, do)
-    if over:
-        term = total(names, product(term, Probability(names, given, do)))
-    return Adjustment(query, done, over, term)
+    graph = bits.remove_incoming(done) if done else bits
+    seen = query.treatments & ~done | over
+    term = _pruned(graph, query.outcomes, seen, query.given, done)
+    if not over:
+        return Adjustment(query, done, over, term, None, term)
+    weight = _pruned(graph, over, 0, query.given, done)
+    return Adjustment(
+        query, done, over, term, weight, total(bits.named(over), product(term, weight))
+    )
+
+
+def _pruned(graph: Bits, outcomes: int, seen: int, given: int, done: int) -> Probability:
+    """P(outcomes | do(done), seen, given) without those of the given that change nothing."""
+    for node in each(given):
+        bit = 1 << node
+        if not reached(graph, outcomes, (seen | given | done) & ~bit) & bit:
+            given &= ~bit
+    return Probability(graph.named(outcomes), graph.named(seen | given), graph.named(done))
 
 
 def _covariates(bits: Bits, query: Query, done: int) -> int | None:

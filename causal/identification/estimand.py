@@ -85,6 +85,6 @@ class Estimand:
             free: ``"average"`` over the values of free names, or a value for each.
             on_zero: ``"raise"`` at a needed cell without support, or ``"nan"`` for its row.
         """
-        from causal.evaluation import evaluate_estimand
+        from causal.evaluation.query import evaluate_estimand
 
         return evaluate_estimand(self, joint, experiments=experiments, free=free, on_zero=on_zero)

@@ -81,14 +81,16 @@ def _adjust(writer: _Writer, query: Probability, way: Adjustment) -> None:
     """Total probability over the covariates, then rule 3 for them and rule 2 for the outcomes."""
     named = writer.graph.bits.named
     over, do = named(way.over), named(way.done)
-    seen = query.do - do
-    term = query
-    if over:
+    term = Probability(query.outcomes, query.given | over, query.do)
+    if way.weight is not None:
         weight = Probability(over, query.given, query.do)
-        term = Probability(query.outcomes, query.given | over, query.do)
+        left = Probability(over, query.given, do)
         writer.rewrite("total probability", [(query, Sum(over, Product((term, weight))))])
-        writer.exchange(3, [(weight, Probability(over, query.given, do))])
-    writer.exchange(2, [(term, Probability(query.outcomes, term.given | seen, do))])
+        writer.exchange(3, [(weight, left)])
+        writer.exchange(1, [(left, way.weight)])
+    seen = Probability(query.outcomes, term.given | (query.do - do), do)
+    writer.exchange(2, [(term, seen)])
+    writer.exchange(1, [(seen, way.term)])
 
 
 def _factorise(writer: _Writer, query: Probability, way: Factorisation) -> None:
