@@ -19,6 +19,7 @@ from quantum.ingredients import Parameters, made, product
 from quantum.measure import Word, measure, pauli_word
 from quantum.program import Measurement, Program
 from quantum.schedule import Schedule, schedule
+from quantum.shapes import broadcast_shapes
 from quantum.sweep import sweep
 from quantum.words import expectations
 
@@ -90,7 +91,7 @@ class _Layout:
 def _layout(program: Program, leads: tuple[tuple[int, ...], ...]) -> _Layout:
     depends = _depends(program)
     used = _used(program)
-    lead = tuple(torch.broadcast_shapes(*[leads[argument] for argument in used]))
+    lead = tuple(broadcast_shapes(*[leads[argument] for argument in used]))
     varies = {
         a: {len(lead) - len(leads[a]) + k for k, size in enumerate(leads[a]) if size != 1}
         for a in used

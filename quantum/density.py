@@ -19,6 +19,7 @@ from quantum import statevector
 from quantum.channels import superoperator
 from quantum.evolution import evolve
 from quantum.program import Operation, Term
+from quantum.shapes import broadcast_shapes
 
 __all__ = ["Mixed", "evolved"]
 
@@ -133,7 +134,7 @@ class Mixed:
         for term in terms:
             coefficient = slots[term.coefficient].unsqueeze(-1)
             total = total + coefficient * self._product(vector, term, slots)
-        return total.expand(torch.broadcast_shapes(total.shape, vector.shape))
+        return total.expand(broadcast_shapes(total.shape, vector.shape))
 
     @staticmethod
     def _product(vector: Tensor, term: Term, slots: Slots) -> Tensor:

@@ -20,6 +20,7 @@ from quantum.plan import Plan
 from quantum.program import Measurement, Program
 from quantum.projection import postselect
 from quantum.sampling import estimates, sealed
+from quantum.shapes import broadcast_shapes
 from quantum.simulators import DensityMatrix, Simulator, StateVector
 
 __all__ = ["answers", "run"]
@@ -74,7 +75,7 @@ def run(
     values = [slot.to(precision if slot.is_complex() else real) for slot in slots]
     shapes = plan.program.recording.shapes
     pairs = zip(arguments, shapes, strict=True)
-    lead = torch.broadcast_shapes(*[a.shape[: a.dim() - len(s)] for a, s in pairs])
+    lead = broadcast_shapes(*[a.shape[: a.dim() - len(s)] for a, s in pairs])
     if plan.gradient == "parameter-shift" and _shifts(plan):
 
         def shifted(program: Program, values: list[Tensor], front: tuple[int, ...]) -> list[Tensor]:

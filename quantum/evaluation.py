@@ -19,6 +19,7 @@ from quantum.engine import run
 from quantum.kernels.executor import Executor, executor
 from quantum.plan import Plan
 from quantum.resources import require_memory
+from quantum.shapes import broadcast_shapes
 from quantum.simulators import DensityMatrix, Device, StateVector
 
 __all__ = ["Evaluator"]
@@ -133,7 +134,7 @@ class Evaluator:
 def _lead(evaluator: Evaluator, arguments: Sequence[Tensor]) -> torch.Size:
     cores = evaluator.plan.program.recording.shapes
     pairs = zip(arguments, cores, strict=True)
-    return torch.broadcast_shapes(*[a.shape[: a.dim() - len(core)] for a, core in pairs])
+    return broadcast_shapes(*[a.shape[: a.dim() - len(core)] for a, core in pairs])
 
 
 _LIBRARY = torch.library.Library("borromean", "DEF")

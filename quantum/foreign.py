@@ -22,6 +22,7 @@ from torch import Tensor
 from quantum.circuit import traced, wire_order
 from quantum.program import Measurement, Program
 from quantum.recording import same, widened
+from quantum.shapes import broadcast_shapes
 from quantum.translation import Translator
 
 __all__ = ["Script", "run", "script"]
@@ -131,7 +132,7 @@ def run(
     place = arguments[0].device
     slots = recording.replay([argument.cpu() for argument in arguments])
     shapes = zip(arguments, recording.shapes, strict=True)
-    lead = torch.broadcast_shapes(*[a.shape[: a.dim() - len(s)] for a, s in shapes])
+    lead = broadcast_shapes(*[a.shape[: a.dim() - len(s)] for a, s in shapes])
     fixed = {slot for slot, _ in recording.constants}
     values = {k: widened(slot) for k, slot in enumerate(slots) if k not in fixed}
     if math.prod(lead) == 0:

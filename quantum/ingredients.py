@@ -18,6 +18,7 @@ from quantum.gates import TABLE
 from quantum.program import Operation
 from quantum.recording import Recording
 from quantum.schedule import Ingredient, Recipe
+from quantum.shapes import broadcast_shapes
 
 __all__ = ["Parameters", "made", "product"]
 
@@ -79,7 +80,7 @@ class Parameters:
             flat = self._flattened(places[0][0])
             return self._aligned(_chosen(flat, tuple(place for _, place in places)), 0)
         values = [self.every()[slot] for slot in slots]
-        shape = torch.broadcast_shapes(*[v.shape[: v.dim() - core] for v in values])
+        shape = broadcast_shapes(*[v.shape[: v.dim() - core] for v in values])
         stacked = torch.stack([v.expand((*shape, *v.shape[v.dim() - core :])) for v in values])
         return self._aligned(stacked, core)
 

@@ -15,6 +15,7 @@ from quantum.fingerprint import Fingerprint
 from quantum.kernels.function import Executable, Layout
 from quantum.plan import Gradient, checked_gradient, plan
 from quantum.resources import Resources, resources
+from quantum.shapes import broadcast_shapes
 from quantum.signature import Reference, checked_shapes, checked_shots, checked_simulator
 from quantum.simulators import DensityMatrix, Device, Simulator
 
@@ -391,8 +392,8 @@ class CircuitLayer(nn.Module):
 
 def _broadcast(leads: Sequence[torch.Size], layer: CircuitLayer) -> torch.Size:
     try:
-        return torch.broadcast_shapes(*leads)
-    except RuntimeError:
+        return broadcast_shapes(*leads)
+    except (RuntimeError, ValueError):
         named = zip(["inputs", *layer._shapes], leads, strict=True)
         shown = ", ".join(f"{name} {tuple(lead)}" for name, lead in named)
         raise ValueError(

@@ -18,6 +18,7 @@ from quantum import entropy, statevector
 from quantum.density import Mixed
 from quantum.evolution import apply, evolve
 from quantum.program import Measurement, Operation, Term
+from quantum.shapes import broadcast_shapes
 
 __all__ = ["Pure", "Word", "measure", "pauli_word"]
 
@@ -112,7 +113,7 @@ class Pure:
         total = torch.zeros((), dtype=self.vector.dtype, device=self.vector.device)
         for term in terms:
             total = total + slots[term.coefficient].unsqueeze(-1) * self._product(term, slots)
-        applied = total.expand(torch.broadcast_shapes(total.shape, self.vector.shape))
+        applied = total.expand(broadcast_shapes(total.shape, self.vector.shape))
         mean = statevector.inner(self.vector, applied).real
         return mean, statevector.probabilities(applied).sum(-1)
 

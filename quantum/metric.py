@@ -20,6 +20,7 @@ from quantum.gates import TABLE
 from quantum.layer import CircuitLayer
 from quantum.plan import Plan
 from quantum.program import Measurement, Program
+from quantum.shapes import broadcast_shapes
 from quantum.simulators import StateVector
 
 __all__ = ["metric_tensor"]
@@ -109,7 +110,7 @@ class _Traced:
         self.precision = arguments[0].dtype.to_complex()
         shapes = program.recording.shapes
         leads = [a.shape[: a.dim() - len(s)] for a, s in zip(arguments, shapes, strict=True)]
-        self.lead = torch.broadcast_shapes(*leads)
+        self.lead = broadcast_shapes(*leads)
         self.sizes = [math.prod(shape) for shape in shapes[1:]]
 
     def zeros(self, count: int) -> Tensor:

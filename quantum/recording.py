@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quantum.shapes import broadcast_shapes
+
 __all__ = [
     "Group",
     "Instruction",
@@ -228,7 +230,7 @@ def _computed(
     device: torch.device,
 ) -> list[Tensor]:
     """The slots of one group, with the broadcast leading dimensions of its arguments."""
-    lead = torch.broadcast_shapes(*[leads[number] for number in group.depends])
+    lead = broadcast_shapes(*[leads[number] for number in group.depends])
     cores = [shapes[number] for number in group.depends]
 
     slots = functools.partial(_slots, group, device)

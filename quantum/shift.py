@@ -20,6 +20,7 @@ from torch import Tensor
 
 from quantum import gates
 from quantum.program import Measurement, Operation, Program, Term
+from quantum.shapes import broadcast_shapes
 
 __all__ = ["Evaluate", "parameter_shift", "rule", "spsa"]
 
@@ -97,7 +98,7 @@ class _Shift(torch.autograd.Function):
 
 def _joined(answers: Sequence[Tensor]) -> Tensor:
     """Answers side by side on the last axis, their leading dimensions broadcast."""
-    shape = torch.broadcast_shapes(*[answer.shape[:-1] for answer in answers])
+    shape = broadcast_shapes(*[answer.shape[:-1] for answer in answers])
     return torch.cat([answer.expand((*shape, answer.shape[-1])) for answer in answers], -1)
 
 
@@ -341,7 +342,7 @@ def spsa(
     """
     widths: list[int] = []
     leads = [a.shape[: a.dim() - len(s)] for a, s in zip(arguments, shapes, strict=True)]
-    lead = torch.broadcast_shapes(*leads)
+    lead = broadcast_shapes(*leads)
 
     def joined(values: Sequence[Tensor]) -> Tensor:
         answers = evaluate(list(values))

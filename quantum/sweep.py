@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quantum.shapes import broadcast_shapes
 from quantum.steps import Dense, Gather, Phases, Step
 
 __all__ = ["sweep"]
@@ -49,7 +50,7 @@ def sweep(
     """
     cores = [core for step in steps for core in step.cores]
     leads = [t.shape[: t.dim() - core] for t, core in zip(tensors, cores, strict=True)]
-    lead = torch.broadcast_shapes(state.shape[:-2], *leads)
+    lead = broadcast_shapes(state.shape[:-2], *leads)
     state = state.expand(*lead, *state.shape[-2:])
     made: Tensor = _applied(_Sweep, tuple(steps), automatic, state, *tensors)
     return made
