@@ -56,7 +56,7 @@ def test_refusals_have_two_models(text, outcomes, treatments, given, experiments
     }
     supplied = None if experiments is None else [e.split() for e in experiments]
     found = disagreement(Graph.parse(text), **sets, experiments=supplied)
-    agreement, apart = witnessed.check_interventional(found, **sets)
+    agreement, apart = witnessed.check_interventional(found, **sets, experiments=supplied or [()])
     assert agreement <= 1e-12
     assert apart >= 1e-3
     assert found.discrepancy <= 1e-12
@@ -99,7 +99,7 @@ def test_counterfactual_refusals_have_two_models(text, events, given, available)
     found = disagreement(Graph.parse(text), events=events, given=given, available=available)
     labels = found.models[0].labels
     numbers = [[numbered(event, labels) for event in part] for part in (events, given)]
-    agreement, apart = witnessed.check_counterfactual(found, *numbers)
+    agreement, apart = witnessed.check_counterfactual(found, *numbers, available)
     assert agreement <= 1e-12
     assert apart >= 1e-3
 

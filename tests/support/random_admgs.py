@@ -133,6 +133,7 @@ def check_query(seed, seconds=20.0):
     except Unidentifiable:
         if record["stratum"] != "not identified":
             return record | {"status": "wrong refusal"}
+        sets["experiments"] = supplied
         return record | _witnessed(graph, query, seconds, check_interventional, sets)
     if record["stratum"] == "not identified":
         record["status"] = "wrong formula: the second opinion refuses"
@@ -155,8 +156,7 @@ def check_counterfactual_query(seed, seconds=20.0):
     try:
         estimand = identify_counterfactual(graph, **query)
     except Unidentifiable:
-        sets = {"events": query["events"], "given": query["given"]}
-        return record | _witnessed(graph, query, seconds, check_counterfactual, sets)
+        return record | _witnessed(graph, query, seconds, check_counterfactual, query)
     except ValueError as error:
         if "undefined" not in str(error):
             raise

@@ -1,5 +1,6 @@
 """Pairs of models from `disagreement`, checked by enumeration and not by the library."""
 
+import itertools
 import math
 
 import numpy as np
@@ -38,21 +39,22 @@ def enumerated(model):
     return Model(graph.order, parents, cards, hidden, noise, tables)
 
 
-def check_interventional(found, outcomes, treatments=(), given=()):
-    """The two models agree to 1e-12 on all that is supplied and differ by 1e-3: (≤, ≥)."""
+def check_interventional(found, outcomes, treatments=(), given=(), experiments=((),)):
+    """The two models agree to 1e-12 on all that was supplied and differ by 1e-3: (≤, ≥)."""
     first, second = map(enumerated, found.models)
     sets = [{s} if isinstance(s, str) else set(s) for s in (outcomes, treatments, given)]
     apart = abs(first.query(*sets) - second.query(*sets)).max()
-    return agreed(found, first, second), check(found, apart)
+    return agreed(found, first, second, experiments), check(found, apart)
 
 
-def check_counterfactual(found, events, given=()):
+def check_counterfactual(found, events, given=(), available="experiments"):
     """The same for counterfactual events; by the library's sums where enumeration is too long."""
     first, second = map(enumerated, found.models)
     size = math.prod(map(len, first.hidden.values()))
     joined = {v for edge in found.essential.directed | found.essential.bidirected for v in edge}
     longest = max(size * math.prod(len(m.noise[v]) for v in joined) for m in (first, second))
-    agreement = agreed(found, first, second)
+    subsets = [*powerset(first.nodes)] if available == "experiments" else [()]
+    agreement = agreed(found, first, second, subsets)
     if longest > LARGEST:
         return agreement, check(found, found.difference)
     asked, known = ([triple(e) for e in part] for part in (events, given))
@@ -60,9 +62,15 @@ def check_counterfactual(found, events, given=()):
     return agreement, check(found, abs(values[0] - values[1]))
 
 
-def agreed(found, first, second):
+def powerset(names):
+    """All subsets, small ones first."""
+    sizes = range(len(names) + 1)
+    return itertools.chain.from_iterable(itertools.combinations(names, size) for size in sizes)
+
+
+def agreed(found, first, second, experiments):
     """The largest difference in the supplied distributions, at most 1e-12."""
-    tables = ((first.interventional(do), second.interventional(do)) for do in found.supplied)
+    tables = ((first.interventional(do), second.interventional(do)) for do in experiments)
     most = max(abs(one - other).max() for one, other in tables)
     assert most <= 1e-12, f"{found}: by enumeration they differ by {most} in what is supplied"
     for m in (first, second):
