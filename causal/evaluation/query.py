@@ -142,13 +142,15 @@ def _averaged(table: Table, weights: Table | None, names: frozenset[str]) -> Tab
     if not names:
         return table
     order = (*(name for name in table.names if name not in names), *sorted(names))
-    values = aligned(table.values, table.names, order)
-    share = torch.ones_like(values)
-    if weights is not None:
-        share = share * aligned(weights.values, weights.names, order)
+    values, axes = aligned(table.values, table.names, order), tuple(range(-len(names), 0))
+    even = torch.ones_like(values)
     if table.undefined is not None:
-        share = torch.where(aligned(table.undefined, table.names, order), 0.0, share)
-    axes = tuple(range(-len(names), 0))
+        even = torch.where(aligned(table.undefined, table.names, order), 0.0, even)
+    share = even
+    if weights is not None:
+        share = even * aligned(weights.values, weights.names, order)
+        # Where the joint gives the defining states no probability, they count evenly.
+        share = torch.where(share.sum(axes, keepdim=True) > 0, share, even)
     below = share.sum(axes)
     empty = below == 0
     mean = (share * values).sum(axes) / torch.where(empty, 1.0, below)

@@ -35,12 +35,18 @@ def _tables(source: Any, what: str) -> tuple[Factor, ...]:
     if isinstance(source, Factor):
         return (source,)
     if callable(getattr(source, "factor", None)):
-        return (source.factor(),)
+        try:
+            return (source.factor(),)
+        except ValueError as error:
+            raise ValueError(
+                f"{what} has no table ({error}): with continuous variables use simulated_density "
+                "or simulated_mean"
+            ) from error
     if isinstance(source, Sequence) and source and all(isinstance(f, Factor) for f in source):
         return tuple(source)
     raise TypeError(
         f"{what} is a Factor, a Joint with factor(), or a list of Factors whose product it is, got "
-        f"{type(source).__name__}; for continuous variables use causal.evaluation.simulation"
+        f"{type(source).__name__}; simulated_density and simulated_mean need no table"
     )
 
 

@@ -3,9 +3,11 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from enumerated import drawn, experiments, joint, truth
+from random_queries import random_query
 from torch import nn
 
 from causal.evaluation.positivity import PositivityViolation
@@ -18,6 +20,8 @@ from causal.expression import ONE, At, Probability, Product, Ratio, Sum, product
 from causal.factor import Factor
 from causal.graph import Graph
 from causal.identification.observational import identify
+from causal.identification.refusal import Unidentifiable
+from causal.scm import SCM
 
 FRONTDOOR = Graph.parse("X -> M -> Y; X <-> Y")
 BACKDOOR = Graph.parse("Z -> X -> Y; Z -> Y")
@@ -295,6 +299,39 @@ def test_free_names_on_a_joint_that_the_graph_does_not_allow():
         specification_spread(effect(BACKDOOR), joint(drawn(BACKDOOR, 0)))
 
 
+def test_free_names_without_probability_count_evenly():
+    experiment = Factor(("X", "Y", "Z"), torch.rand(2, 2, 2).double() + 0.1)
+    never = Factor(("X", "Z"), torch.tensor([[1.0, 0.0], [1.0, 0.0]]).double())  # Z=1 never
+    free = Probability("Y", do={"X", "Z"})
+    supplied = {("X", "Z"): experiment}
+    given = evaluate_expression(free, never, experiments=supplied, keep=("X", "Y"))
+    alone = evaluate_expression(free, experiments=supplied, keep=("X", "Y"))
+    exact = experiment.condition(("X", "Z")).permute(("X", "Y", "Z")).values
+    torch.testing.assert_close(given.values, exact[..., 0])
+    torch.testing.assert_close(alone.values, exact.mean(-1))
+    empty = Factor(("X", "Z"), torch.zeros(2, 2).double())
+    even = evaluate_expression(free, empty, experiments=supplied, keep=("X", "Y"))
+    torch.testing.assert_close(even.values, exact.mean(-1))
+
+
+def test_random_queries_in_batches_equal_enumeration():
+    rng = np.random.default_rng(11)
+    solved = 0
+    while solved < 60:
+        graph, outcomes, treatments, given = random_query(rng)
+        try:
+            query = identify(graph, outcomes=outcomes, treatments=treatments, given=given)
+        except Unidentifiable:
+            continue
+        models = [drawn(graph, seed) for seed in range(3)]
+        tables = Factor(graph.nodes, torch.stack([joint(m).values for m in models]))
+        found = query.evaluate(tables)
+        for row, model in enumerate(models):
+            exact = truth(model, outcomes, treatments, given).permute(found.names).values
+            torch.testing.assert_close(found.values[row], exact, rtol=1e-9, atol=1e-11)
+        solved += 1
+
+
 # ------------------------------------------------------------ sources
 def test_experiments_as_mapping_and_function():
     graph = Graph.parse("Z -> X -> Y; X <-> Y; Z <-> X")
@@ -355,6 +392,22 @@ def test_sources_are_checked():
     close(no_effect.evaluate(good.marginal(("X", "Y"))).select({"X": 1}), good.marginal("Y"))
     with pytest.raises(ValueError, match="which the query names"):
         no_effect.evaluate(good.marginal("Y"))
+
+
+def test_a_fitted_model_is_a_source(laws):
+    # P(X, M, Y) along X, M, Y: no hidden cause in the fitted model.
+    fitted = {"X": laws.Binary(0), "M": laws.Classes(1), "Y": laws.Binary(4)}
+    scm = SCM(Graph.parse("X -> M -> Y; X -> Y"), fitted)
+    found = effect(FRONTDOOR).evaluate(scm)
+    close(found, effect(FRONTDOOR).evaluate(scm.factor()))
+    grads = torch.autograd.grad(found.values[1, 1], list(scm.parameters()))
+    assert all(g.isfinite().all() for g in grads)
+    assert all(g.abs().sum() > 0 for g in grads if g.numel())
+    many = effect(FRONTDOOR).evaluate(scm.factor(draws=3))
+    torch.testing.assert_close(many.values[2], found.values)
+    continuous = SCM(Graph.parse("X -> Y"), {"X": laws.Linear(0), "Y": laws.Linear(1)})
+    with pytest.raises(ValueError, match=r"no table .* use simulated_density"):
+        effect(Graph.parse("X -> Y")).evaluate(continuous)
 
 
 def test_a_list_of_tables_is_their_product():
