@@ -23,11 +23,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from causal.evaluation import specification_spread
-from causal.factor import Factor
-from causal.graph import Graph
-from causal.identification.estimand import Estimand
-from causal.identification.observational import identify
+import causal
+from causal import Factor
 
 STATES = 3
 ROWS, TRIALS = 4_000, 1_000
@@ -97,7 +94,7 @@ def negative_log_likelihood(joint: Factor, rows: Mapping[str, Tensor]) -> Tensor
 
 def train(
     networks: Mapping[str, Network],
-    queries: Mapping[str, Estimand],
+    queries: Mapping[str, causal.Estimand],
     data: Mapping[str, Mapping[str, Tensor]],
     *,
     through: bool,
@@ -118,7 +115,7 @@ def train(
             effect = queries["front door"].evaluate(joints["front door"])
             scores = effect.permute(("X", "Y")).values[trial["X"], trial["Y"]].log()
             loss = loss - TRIALS / ROWS * scores.mean()
-            spread = specification_spread(queries["napkin"], joints["napkin"])
+            spread = causal.specification_spread(queries["napkin"], joints["napkin"])
             loss = loss + spread.values.pow(2).mean()
         loss.backward()
         optimizer.step()
@@ -149,8 +146,10 @@ def main(steps: int = 250, seed: int = 1) -> dict[str, dict[str, float]]:
         joints[name], exact[name] = truth(generator, *mechanisms)
     data = {name: joint.sample(ROWS, generator=generator) for name, joint in joints.items()}
     trial = exact["front door"].sample(TRIALS, generator=generator)
-    graphs = {name: Graph.parse(text) for name, text in GRAPHS.items()}
-    queries = {n: identify(graph, outcomes="Y", treatments="X") for n, graph in graphs.items()}
+    graphs = {name: causal.Graph.parse(text) for name, text in GRAPHS.items()}
+    queries = {
+        n: causal.identify(graph, outcomes="Y", treatments="X") for n, graph in graphs.items()
+    }
     fitted = {}
     for through in (False, True):
         torch.manual_seed(seed)

@@ -9,7 +9,7 @@ def test_frontdoor_and_napkin_are_trained_through_their_formulas(capsys):
     spec = importlib.util.spec_from_file_location("frontdoor_example", place)
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
-    found = example.main(steps=80)
+    found = example.main(steps=40)
     front, napkin = found["front door"], found["napkin"]
     assert front["formula, trained through it"] < 0.15 < 0.3 < front["regression"]
     assert napkin["formula, trained through it"] < 0.15
