@@ -5,6 +5,8 @@ supplied while the others are. What is supplied is not linear in all blocks, so 
 null space is corrected by Newton's method.
 """
 
+import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -112,7 +114,14 @@ def promise(problem: Problem, shape: Skeleton, blocks: Blocks) -> float:
     return float(_direction(problem, shape, blocks)[1])
 
 
-def follow(problem: Problem, shape: Skeleton, start: Blocks, sign: float, enough: float) -> Blocks:
+def follow(
+    problem: Problem,
+    shape: Skeleton,
+    start: Blocks,
+    sign: float,
+    enough: float,
+    deadline: float = math.inf,
+) -> Blocks:
     """A model with another value of the query, and the same of all that is supplied.
 
     Args:
@@ -121,6 +130,7 @@ def follow(problem: Problem, shape: Skeleton, start: Blocks, sign: float, enough
         start: Where to start.
         sign: 1 to raise the query, -1 to lower it.
         enough: The change after which to stop.
+        deadline: Value of ``time.monotonic()`` after which to stop.
 
     Example:
         >>> from causal.graph import Graph
@@ -144,7 +154,7 @@ def follow(problem: Problem, shape: Skeleton, start: Blocks, sign: float, enough
         if moved is None:
             break
         blocks = moved
-        if abs(problem.query(blocks) - begin) >= enough:
+        if abs(problem.query(blocks) - begin) >= enough or time.monotonic() > deadline:
             break
     return blocks
 

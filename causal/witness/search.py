@@ -1,9 +1,12 @@
 """Search for two models that agree on what is supplied and differ on a query (floor 3)."""
 
+import math
 import time
+from collections.abc import Mapping
 
 import torch
 
+from causal.graph import Edge
 from causal.witness.curve import follow, promise
 from causal.witness.network import Key, Skeleton
 from causal.witness.problem import FLOOR, Blocks, Pair, Problem
@@ -24,30 +27,29 @@ STARTS = (
     (4, True),
     (8, False),
 )
+LARGEST = 2**25  # entries of a matrix: 256 MiB
 PROMISING = 6  # models of which the most promising is followed
 SWEEPS = 10  # over the blocks, as long as they help
 SINGULAR = 1e-13  # directions that change what is supplied by less, relatively, are free
 
 
 def random_blocks(
-    shape: Skeleton, most: int, generator: torch.Generator, same: bool = False
+    shape: Skeleton, causes: Mapping[Edge, int], generator: torch.Generator
 ) -> Blocks:
     """Strictly positive random blocks, softmax of Gaussian numbers along the first axis.
 
-    Each hidden cause has 2 or ``most`` states, or all have ``most`` (``same``): what is supplied
-    leaves the law of a cause or a mechanism open where the cause has more states than its other
-    effects tell apart.
+    Args:
+        shape: The model's shape.
+        causes: Number of states of each hidden cause.
+        generator: Source of the numbers.
 
     Example:
         >>> from causal.graph import Graph
-        >>> shape = Skeleton(Graph.parse("X"), {}, {"X": 2})
-        >>> random_blocks(shape, 2, torch.Generator().manual_seed(0))["X"].shape
-        torch.Size([2])
+        >>> shape = Skeleton(Graph.parse("X <-> Y"), {}, {"X": 2, "Y": 2})
+        >>> blocks = random_blocks(shape, {("X", "Y"): 3}, torch.Generator().manual_seed(0))
+        >>> blocks["X"].shape
+        torch.Size([2, 3])
     """
-    edges = sorted(shape.graph.bidirected)
-    many = torch.randint(2, (len(edges),), generator=generator).tolist()
-    same = same or not any(many)
-    causes = {edge: most if more or same else 2 for edge, more in zip(edges, many, strict=True)}
     blocks: Blocks = {}
     for key in shape.keys:
         noise = torch.randn(shape.shape(key, causes), generator=generator, dtype=torch.float64)
@@ -55,6 +57,23 @@ def random_blocks(
         blocks[key] = torch.softmax(spread * noise, 0) * 0.98
         blocks[key] = blocks[key] + 0.02 / len(blocks[key])
     return blocks
+
+
+def _causes(
+    problem: Problem, shape: Skeleton, most: int, together: bool, generator: torch.Generator
+) -> dict[Edge, int] | None:
+    """Numbers of states of the hidden causes; None where matrices would be too large.
+
+    Each has 2 or ``most``: what is supplied leaves the law of a cause or a mechanism open where the
+    cause has more states than its other effects tell apart. All have ``most`` where all blocks move.
+    """
+    edges = sorted(shape.graph.bidirected)
+    many = torch.randint(2, (len(edges),), generator=generator).tolist()
+    same = together or not any(many)
+    causes = {edge: most if more or same else 2 for edge, more in zip(edges, many, strict=True)}
+    sizes = [math.prod(shape.shape(key, causes)) for key in shape.keys]
+    rows = len(problem.supplied) * math.prod(shape.states.values())
+    return causes if rows * (sum(sizes) if together else max(sizes)) <= LARGEST else None
 
 
 def _step(problem: Problem, blocks: Blocks, key: Key, sign: float) -> Blocks:
@@ -126,14 +145,19 @@ def _climb(problem: Problem, shape: Skeleton, start: Blocks, target: float) -> P
 
 
 def _curved(
-    problem: Problem, shape: Skeleton, most: int, generator: torch.Generator, target: float
+    problem: Problem,
+    shape: Skeleton,
+    causes: Mapping[Edge, int],
+    generator: torch.Generator,
+    target: float,
+    deadline: float,
 ) -> Pair:
     """From the most promising of some models, along the curve on which all blocks move."""
-    starts = [random_blocks(shape, most, generator, same=True) for _ in range(PROMISING)]
+    starts = [random_blocks(shape, causes, generator) for _ in range(PROMISING)]
     start = max(starts, key=lambda blocks: promise(problem, shape, blocks))
-    first, second, middle = follow(problem, shape, start, 1.0, target), start, problem.query(start)
-    if problem.query(first) - middle < target:
-        second = follow(problem, shape, start, -1.0, target)
+    first, second = follow(problem, shape, start, 1.0, target, deadline), start
+    if problem.query(first) - problem.query(start) < target:
+        second = follow(problem, shape, start, -1.0, target, deadline)
     high, low = problem.query(first), problem.query(second)
     return Pair(first, second, high, low, problem.discrepancy(first, second))
 
@@ -173,10 +197,13 @@ def search(
     """
     best: Pair | None = None
     for attempt, (most, together) in enumerate(STARTS):
+        causes = _causes(problem, shape, most, together, generator)
+        if causes is None:
+            continue
         if together:
-            pair = _curved(problem, shape, most, generator, 1.2 * least)
+            pair = _curved(problem, shape, causes, generator, 1.2 * least, deadline)
         else:
-            blocks = random_blocks(shape, most, generator)
+            blocks = random_blocks(shape, causes, generator)
             pair = _climb(problem, shape, blocks, max(least, 0.05 * 0.6**attempt))
         if pair.discrepancy <= EXACT and (best is None or pair.gap > best.gap):
             best = pair
