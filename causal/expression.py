@@ -222,18 +222,20 @@ def total(over: Names, of: Expression) -> Expression:
     return product(*_components(names, factors)) if names else product(*factors)
 
 
-def _absorb(name: str, factor: Expression) -> Expression | None:
-    """The sum of one factor over one of its names, or None where it stays a sum."""
-    if isinstance(factor, Probability) and name in factor.outcomes:
-        left = factor.outcomes - {name}
-        return Probability(left, factor.given, factor.do) if left else ONE
+def _absorb(names: frozenset[str], factor: Expression) -> tuple[frozenset[str], Expression]:
+    """The sum of one factor over those of its names over which it is known; and which these are."""
+    if isinstance(factor, Probability):
+        gone = names & factor.outcomes
+        left = factor.outcomes - gone
+        return gone, Probability(left, factor.given, factor.do) if left else ONE
     if isinstance(factor, Sum):
-        return total(factor.over | {name}, factor.of)
-    if isinstance(factor, Ratio) and name not in factor.below.arguments:
-        return ratio(total({name}, factor.above), factor.below)
+        return names, total(factor.over | names, factor.of)
+    if isinstance(factor, Ratio):
+        gone = names - factor.below.arguments
+        return gone, ratio(total(gone, factor.above), factor.below) if gone else factor
     if isinstance(factor, At):
-        return at(total({name}, factor.of), factor.values)
-    return None
+        return names, at(total(names, factor.of), factor.values)
+    return frozenset(), factor
 
 
 def _absorbed(
@@ -244,22 +246,22 @@ def _absorbed(
     for place, factor in enumerate(factors):
         for name in factor.arguments & names:
             holders[name].add(place)
-    ready = sorted(name for name in names if len(holders[name]) == 1)
     left = set(names)
-    while ready:
-        name = ready.pop()
-        if name not in left or len(holders[name]) != 1:
+    pending = [place for place, factor in enumerate(factors) if factor.arguments & names]
+    while pending:
+        place = pending.pop()
+        known = factors[place].arguments
+        alone = frozenset(name for name in known & left if len(holders[name]) == 1)
+        if not alone:
             continue
-        (place,) = holders[name]
-        summed = _absorb(name, factors[place])
-        if summed is None:
+        gone, summed = _absorb(alone, factors[place])
+        if not gone:
             continue
-        left.discard(name)
-        gone = (factors[place].arguments - summed.arguments) & left
+        left -= gone
         factors[place] = summed
-        for other in sorted(gone):
+        for other in (known - summed.arguments) & left:
             holders[other].discard(place)
-            ready.append(other)
+            pending.extend(holders[other])
     return frozenset(left), factors
 
 

@@ -98,8 +98,7 @@ def _adjusted(bits: Bits, query: Query, supplied: Sequence[int]) -> Adjustment |
         return None
     done, over = best
     graph = bits.remove_incoming(done) if done else bits
-    seen = query.treatments & ~done | over
-    term = _pruned(graph, query.outcomes, seen, query.given, done)
+    term = _pruned(graph, query.outcomes, over, query.given | query.treatments & ~done, done)
     if not over:
         return Adjustment(query, done, over, term, None, term)
     weight = _pruned(graph, over, 0, query.given, done)

@@ -98,6 +98,13 @@ def test_napkin_names_its_free_variable():
     assert identify(napkin, outcomes="Y", treatments="X").free == ("R",)
 
 
+def test_what_changes_nothing_is_not_in_the_formula():
+    graph = Graph.parse("X; W -> Y; Z -> W; V")
+    found = identify(graph, outcomes="Y", treatments={"X", "W"}, given={"Z", "V"})
+    assert str(found) == "P(Y | do(W, X), V, Z) = P(Y | W)"
+    assert flaw(found, model_of(graph, 0)) is None
+
+
 def test_random_queries_against_enumeration():
     """Every formula is right and in short form, and its derivation is a proof."""
     rng = np.random.default_rng(4)
@@ -108,6 +115,7 @@ def test_random_queries_against_enumeration():
             found = identify(graph, outcomes=outcomes, treatments=treatments, given=given)
         except Unidentifiable as refusal:
             check_hedge(graph, refusal.hedge)
+            assert (refusal.hedge.top - refusal.hedge.bottom) & (treatments | given)
             refused += 1
             continue
         solved += 1
