@@ -185,22 +185,22 @@ def _divided(above: Table, below: Table, names: Sequence[str]) -> Table:
 def _undefined(parts: Sequence[Table], output: Sequence[str]) -> Tensor | None:
     """Which sums of a product meet an undefined cell that no other factor makes 0.
 
-    Counted: the cells where every factor is positive or undefined, less those where every factor is
-    positive.
+    With p_i where factor i is positive and u_i where it is undefined, such cells are
+    ∏ (p_i + u_i) − ∏ p_i = Σ_k ∏_{i<k} (p_i + u_i) · u_k · ∏_{i>k} p_i, which has no differences.
     """
-    if all(part.undefined is None for part in parts):
-        return None
-    positive, present = [], []
-    for part in parts:
-        defined = (
-            (part.values != 0) if part.undefined is None else (part.values != 0) & ~part.undefined
-        )
-        either = defined if part.undefined is None else defined | part.undefined
-        positive.append((part.names, defined.to(part.values.dtype)))
-        present.append((part.names, either.to(part.values.dtype)))
-    more, _ = contract(present, output, rescale=False)
-    fewer, _ = contract(positive, output, rescale=False)
-    return more > fewer
+    like = parts[0].values.dtype if parts else None
+    missing = [None if p.undefined is None else p.undefined.to(like) for p in parts]
+    positive = [(part.values != 0).to(like) for part in parts]
+    positive = [p if u is None else p * (1 - u) for p, u in zip(positive, missing, strict=True)]
+    present = [p if u is None else p + u for p, u in zip(positive, missing, strict=True)]
+    found: Tensor | None = None
+    for place, undefined in enumerate(missing):
+        if undefined is not None:
+            terms = [*present[:place], undefined, *positive[place + 1 :]]
+            named = [(part.names, term) for part, term in zip(parts, terms, strict=True)]
+            count, _ = contract(named, output, rescale=False)
+            found = count > 0 if found is None else found | (count > 0)
+    return found
 
 
 def _at(table: Table, row: tuple[int, ...], place: Mapping[str, int]) -> Table:

@@ -255,6 +255,20 @@ def test_the_violation_names_the_cell_in_every_kind_of_node(place):
     assert caught.value.setting == {"B": 1}
 
 
+def test_one_cell_without_support_in_a_long_sum_is_found():
+    names = [f"V{i:02}" for i in range(60)]
+    links = [Factor(pair, torch.rand(2, 2).double() + 0.1) for pair in itertools.pairwise(names)]
+    never = torch.ones(2, 2).double()
+    never[1] = 0
+    chain = [*links, Factor(("Z", "Q"), never)]
+    formula = Product(
+        [*(Probability(b, a) for a, b in itertools.pairwise(names)), Probability("Q", "Z")]
+    )
+    with pytest.raises(PositivityViolation) as caught:
+        evaluate_expression(Sum({*names, "Z", "Q"}, formula), chain)
+    assert caught.value.setting == {"Z": 1}
+
+
 # ------------------------------------------------------------ free names
 def test_values_of_a_free_name_agree_on_exact_joints():
     for cards in (2, {"R": 3, "X": 3}):
