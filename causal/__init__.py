@@ -12,6 +12,8 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "Conflict": "causal.identification.conflict",
+    "ConflictingWorlds": "causal.identification.conflict",
     "Counterfactual": "causal.counterfactual",
     "CounterfactualContrast": "causal.identification.counterfactual_contrasts",
     "CounterfactualEstimand": "causal.identification.counterfactual_estimand",
@@ -61,6 +63,8 @@ _HOME = {
 
 __all__ = [
     "SCM",
+    "Conflict",
+    "ConflictingWorlds",
     "Counterfactual",
     "CounterfactualContrast",
     "CounterfactualEstimand",

@@ -12,6 +12,8 @@ from causal.evaluation.query import specification_spread as specification_spread
 from causal.factor import Factor as Factor
 from causal.frontdoor import frontdoor_sets as frontdoor_sets
 from causal.graph import Graph as Graph
+from causal.identification.conflict import Conflict as Conflict
+from causal.identification.conflict import ConflictingWorlds as ConflictingWorlds
 from causal.identification.counterfactual_contrasts import (
     CounterfactualContrast as CounterfactualContrast,
 )
@@ -56,6 +58,8 @@ from causal.witness import disagreement as disagreement
 
 __all__ = [
     "SCM",
+    "Conflict",
+    "ConflictingWorlds",
     "Counterfactual",
     "CounterfactualContrast",
     "CounterfactualEstimand",
