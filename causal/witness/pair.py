@@ -15,7 +15,7 @@ from causal.graph import Graph
 from causal.identification.events import Event
 from causal.identification.refusal import Unidentifiable
 from causal.witness.model import DiscreteModel
-from causal.witness.network import Key, Skeleton
+from causal.witness.network import Key, Network, Skeleton
 from causal.witness.problem import Problem
 from causal.witness.question import (
     Names,
@@ -217,7 +217,7 @@ def _searched(
     supplied = _supplied(question, joined)
     below = restricted(question.known, joined)
     problem = Problem(
-        tuple(experiment_network(shape, names) for names in supplied),
+        _factors(shape, supplied),
         event_network(shape, (*restricted(question.events, joined), *below)),
         event_network(shape, below) if below else None,
     )
@@ -235,7 +235,9 @@ def _searched(
         for blocks in (pair.first, pair.second)
     )
     tables = question.table(first), question.table(second)
-    return Disagreement((first, second), supplied, tables, small, pair.discrepancy, question.text)
+    networks = tuple(experiment_network(shape, names) for names in supplied)
+    discrepancy = Problem(networks, problem.above, None).discrepancy(pair.first, pair.second)
+    return Disagreement((first, second), supplied, tables, small, discrepancy, question.text)
 
 
 def _joined(question: Question, small: Graph) -> list[str]:
@@ -245,6 +247,21 @@ def _joined(question: Question, small: Graph) -> list[str]:
         asked = {event.variable for event in (*question.events, *question.known)}
         names |= asked.intersection(*question.experiments)
     return sorted(names)
+
+
+def _factors(shape: Skeleton, supplied: Iterable[frozenset[str]]) -> tuple[Network, ...]:
+    r"""The factors of districts, which what is supplied determines and is made of.
+
+    The experiment on :math:`Z` is the product of :math:`Q[S] = P_{V \ S}(S)`, a function of
+    :math:`S` and its parents, over the districts :math:`S` of the graph without :math:`Z`, and each
+    is a function of it (Tian & Pearl 2002). These tables are smaller than the experiments.
+    """
+    graph, names = shape.graph, frozenset(shape.graph.nodes)
+    parts = {part for set_ in supplied for part in graph.subgraph(names - set_).districts}
+    return tuple(
+        experiment_network(shape, names - part, part.union(*map(graph.parents, part)))
+        for part in sorted(parts, key=sorted)
+    )
 
 
 def _supplied(question: Question, joined: Sequence[str]) -> tuple[frozenset[str], ...]:

@@ -36,9 +36,8 @@ class Problem:
 
     def discrepancy(self, first: Mapping[Key, Tensor], second: Mapping[Key, Tensor]) -> float:
         """The largest difference between two models in what is supplied."""
-        return max(
-            float((table.value(first) - table.value(second)).abs().max()) for table in self.supplied
-        )
+        gaps = ((table.value(first) - table.value(second)).abs().max() for table in self.supplied)
+        return float(max(gaps, default=0.0))
 
     def gradient(self, blocks: Mapping[Key, Tensor], key: Key) -> Tensor | None:
         """Derivatives of the query by the entries of a block; None where it has none."""

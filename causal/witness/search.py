@@ -65,14 +65,15 @@ def _causes(
     """Numbers of states of the hidden causes; None where matrices would be too large.
 
     Each has 2 or ``most``: what is supplied leaves the law of a cause or a mechanism open where the
-    cause has more states than its other effects tell apart. All have ``most`` where all blocks move.
+    cause has more states than its other effects tell apart. Where all blocks move, all have that.
     """
     edges = sorted(shape.graph.bidirected)
     many = torch.randint(2, (len(edges),), generator=generator).tolist()
     same = together or not any(many)
     causes = {edge: most if more or same else 2 for edge, more in zip(edges, many, strict=True)}
     sizes = [math.prod(shape.shape(key, causes)) for key in shape.keys]
-    rows = len(problem.supplied) * math.prod(shape.states.values())
+    tables = ([shape.states[str(name)] for name in table.kept] for table in problem.supplied)
+    rows = sum(map(math.prod, tables))
     return causes if rows * (sum(sizes) if together else max(sizes)) <= LARGEST else None
 
 
