@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from causal.expression import At, Expression, Probability, Product, Ratio, Sum, subexpressions
+from causal.expression import (
+    At,
+    Expression,
+    Probability,
+    Product,
+    Ratio,
+    Sum,
+    canonical,
+    subexpressions,
+)
 from causal.graph import Graph
 from causal.separation import separated
 
@@ -98,8 +107,9 @@ class Step:
     def verify(self, graph: Graph) -> bool:
         """Whether the graph licenses the step.
 
-        Every separation must hold; where terms are listed as rewritten, ``after`` must be
-        ``before`` with these changes, and each separation the one that the rule asks for.
+        Every separation must hold. Where terms are listed as rewritten, ``after`` must be
+        ``before`` with these changes; by a rule of do-calculus, each separation must be the one
+        that it asks for; by a rule of probability, old and new must have the same short form.
         """
         if not all(separation.holds(graph) for separation in self.separations):
             return False
@@ -107,9 +117,11 @@ class Step:
             return True
         if substitute(self.before, dict(self.rewritten)) is not self.after:
             return False
-        needed = _LICENSED.get(self.rule)
-        return needed is None or self.separations == tuple(
-            licence(graph, needed, old, new)
+        rule = _LICENSED.get(self.rule)
+        if rule is None:
+            return all(canonical(old) is canonical(new) for old, new in self.rewritten)
+        return self.separations == tuple(
+            licence(graph, rule, old, new)
             for old, new in self.rewritten
             if isinstance(old, Probability) and isinstance(new, Probability)
         )
@@ -174,7 +186,7 @@ def substitute(expression: Expression, changes: Mapping[Expression, Expression])
         elif isinstance(node, Ratio):
             made[node] = Ratio(*parts)
         elif isinstance(node, At):
-            made[node] = At(*parts, node.values)
+            made[node] = At(parts[0], node.values)
         else:
             made[node] = node
     return made[expression]

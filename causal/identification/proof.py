@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from causal.bits import Bits, each
-from causal.expression import Expression, Probability, Product, Ratio, Sum
+from causal.expression import Expression, Probability, Product, Ratio, Sum, canonical
 from causal.graph import Graph
 from causal.identification.answers import Adjustment, Factorisation
 from causal.identification.derivation import Step, licence, substitute
@@ -67,8 +67,11 @@ def proof(
         _adjust(writer, query, way)
     else:
         _factorise(writer, query, way)
-    if writer.expression is not way.expression:
-        writer.steps.append(Step("algebra", writer.expression, way.expression))
+    derived, formula = writer.expression, way.expression
+    if derived is not formula:
+        # Where districts were summed on the way, the short form can differ from the formula.
+        pair = ((derived, formula),) if canonical(derived) is formula else ()
+        writer.steps.append(Step("algebra", derived, formula, (), pair))
     return tuple(writer.steps)
 
 

@@ -99,3 +99,10 @@ def test_substitute_keeps_the_shape():
     after = At(Ratio(Sum("X", Product((new, ONE, new))), new), [("Y", 1)])
     assert substitute(before, {old: new}) is after
     assert substitute(before, {}) is before
+
+
+def test_rules_of_probability_are_checked_by_short_forms():
+    joint, parts = p("XY"), Product((p("Y", "X"), p("X")))
+    assert Step("chain rule", joint, parts, (), ((joint, parts),)).verify(FRONT_DOOR)
+    wrong = Product((p("Y", "X"), p("M")))
+    assert not Step("chain rule", joint, wrong, (), ((joint, wrong),)).verify(FRONT_DOOR)
