@@ -24,7 +24,16 @@ Names = str | Iterable[str]
 
 
 class NoAdjustmentSet(ValueError):  # noqa: N818 - a verdict, like Unidentifiable
-    """No allowed set of variables can be adjusted for; another formula may still identify."""
+    """No allowed set of variables can be adjusted for; another formula may still identify.
+
+    Example:
+        >>> graph = Graph.parse("X -> Y; X <-> Y")
+        >>> try:
+        ...     adjustment_set(graph, outcomes="Y", treatments="X")
+        ... except NoAdjustmentSet as refusal:
+        ...     print("X <-> Y" in str(refusal))
+        True
+    """
 
 
 class NoOptimalSet(ValueError):  # noqa: N818 - a verdict, like Unidentifiable
@@ -32,6 +41,10 @@ class NoOptimalSet(ValueError):  # noqa: N818 - a verdict, like Unidentifiable
 
     Attributes:
         candidate: A valid adjustment set, never worse than the ancestors of treatment and outcome.
+
+    Example:
+        >>> NoOptimalSet("none is best in every model", frozenset("W")).candidate
+        frozenset({'W'})
     """
 
     def __init__(self, message: str, candidate: frozenset[str]) -> None:

@@ -23,7 +23,15 @@ Names = str | Iterable[str]
 
 
 class NoSeparator(ValueError):  # noqa: N818
-    """No allowed set separates the two sets of nodes."""
+    """No allowed set separates the two sets of nodes.
+
+    Example:
+        >>> try:
+        ...     minimal_separator(Graph.parse("X -> Y"), "X", "Y")
+        ... except NoSeparator:
+        ...     print("adjacent nodes are never separated")
+        adjacent nodes are never separated
+    """
 
 
 def disjoint(graph: Graph, **sets: Names | None) -> dict[str, int]:
@@ -62,6 +70,14 @@ def reached(bits: Bits, start: int, given: int, colliders: int | None = None) ->
 
     Source: Shachter, "Bayes-ball" (1998); van der Zander & Liskiewicz, "Finding minimal
     d-separators in linear time and applications" (2019), algorithm 1.
+
+    Example:
+        >>> graph = Graph.parse("X -> Z <- Y")
+        >>> start, given = graph.mask("X"), graph.mask("Z")
+        >>> reached(graph.bits, start, 0) == graph.mask({"X", "Z"})
+        True
+        >>> reached(graph.bits, start, given) == graph.mask({"X", "Y", "Z"})
+        True
     """
     opened = bits.ancestors(given) if colliders is None else colliders
     parents, children, siblings = bits.parents, bits.children, bits.siblings

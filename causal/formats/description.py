@@ -77,6 +77,11 @@ def restored(
         directed: Pairs (cause, effect).
         bidirected: Pairs, each once or in both directions.
         nodes: Each node's attributes; ``bidirected`` marks those that stand for an edge.
+
+    Example:
+        >>> nodes = {"X": {}, "Y": {}, "U": {"bidirected": "yes"}}
+        >>> restored([("U", "X"), ("U", "Y")], [], nodes).bidirected
+        [('X', 'Y')]
     """
     marked = {
         name for name, said in nodes.items() if str(said.get("bidirected", "no")).lower() in _TRUE

@@ -69,7 +69,14 @@ def write_networkx(described: Description) -> Any:
 
 
 def write_pgmpy(described: Description) -> Any:
-    """A ``pgmpy.base.DAG`` with its ``latents``."""
+    """A ``pgmpy.base.DAG`` with its ``latents``.
+
+    Example:
+        >>> from causal.formats.description import restored
+        >>> network = write_pgmpy(restored([("X", "Y")], [], {"X": {}, "Y": {}}))
+        >>> list(network.edges)
+        [('X', 'Y')]
+    """
     from pgmpy.base import DAG
 
     network = _filled(DAG(), described)

@@ -27,6 +27,12 @@ class CounterfactualContrast:
     Args:
         first: The probability that the other is taken from.
         second: The probability that is taken away.
+
+    Example:
+        >>> graph = Graph.parse("X -> Y")
+        >>> print(effect_on_treated(graph, Event("Y", 1), do={"X": 1}, against={"X": 0}))
+        P(Y_{X=1}=1 | X=1) = ...
+        minus P(Y_{X=0}=1 | X=1) = ...
     """
 
     first: CounterfactualEstimand

@@ -24,6 +24,11 @@ class OneWorld:
     Args:
         responses: Responses in whose terms each variable has one value.
         summed: The variables summed out, each with a `Free` value.
+
+    Example:
+        >>> response = Response("Y", (("X", 0),), 1)
+        >>> sorted(OneWorld((response,)).outcomes)
+        ['Y']
     """
 
     responses: tuple[Response, ...]

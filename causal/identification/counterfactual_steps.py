@@ -126,6 +126,14 @@ class Cancellation:
     Args:
         kept: Responses that stay.
         cancelled: Responses that stand above and below the line.
+
+    Example:
+        >>> from causal.identification.parallel_worlds import Response
+        >>> step = Cancellation((Response("Y", (), 1),), (Response("X", (), 0),))
+        >>> print(step.before, "->", step.after)
+        P(Y=1, X=0) -> P(Y=1)
+        >>> step.verify(Graph.parse("X; Y")), step.verify(Graph.parse("X <-> Y"))
+        (True, False)
     """
 
     rule: ClassVar[str] = "cancellation of what is independent of the events"
@@ -155,6 +163,15 @@ class Splitting:
 
     Args:
         factors: The responses of each factor.
+
+    Example:
+        >>> from causal.identification.parallel_worlds import Response
+        >>> x, y = Response("X", (), 0), Response("Y", (("X", 1),), 1)
+        >>> step = Splitting(((x,), (y,)))
+        >>> print(step.before, "=", step.after)
+        P(X=0, Y_{X=1}=1) = P(X=0) P(Y_{X=1}=1)
+        >>> step.verify(Graph.parse("X -> Y")), step.verify(Graph.parse("X -> Y; X <-> Y"))
+        (True, False)
     """
 
     rule: ClassVar[str] = "independence of districts"

@@ -25,6 +25,10 @@ class Free:
     Args:
         variable: The variable that responds.
         copy: A number that tells its free responses apart.
+
+    Example:
+        >>> Free("Y", 0) == Free("Y", 1)
+        False
     """
 
     variable: str
@@ -44,6 +48,10 @@ class Response:
         variable: The variable.
         parents: The parents' values, sorted by name.
         value: The value that an event states, or a `Free` one.
+
+    Example:
+        >>> Response("Y", (("X", 0),), 1).terms
+        (('X', 0), ('Y', 1))
     """
 
     variable: str
@@ -62,6 +70,10 @@ class Contradiction:
 
     Args:
         events: One event that contradicts itself, or two that contradict each other.
+
+    Example:
+        >>> print(Contradiction((Event("Y", 0), Event("Y", 1))))
+        Y=0 and Y=1 are about one response of Y: it has one value
     """
 
     events: tuple[Event, ...]
@@ -79,6 +91,11 @@ class Worlds:
 
     Args:
         responses: Each response once.
+
+    Example:
+        >>> needed = worlds(Graph.parse("X -> Y"), [Event("Y", 1, do={"X": 0})])
+        >>> [response.variable for response in needed.responses], sorted(needed.variables)
+        (['Y'], ['Y'])
     """
 
     responses: tuple[Response, ...]
