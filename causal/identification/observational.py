@@ -53,7 +53,8 @@ def identify(
     Pearl, "Identification of joint interventional distributions" (2006) and "Identification of
     conditional interventional distributions" (2006); Huang & Valtorta, "Pearl's calculus of
     intervention is complete" (2006); on hedges Shpitser, "When does the ID algorithm fail?" (2023);
-    for experiments see `causal.identification.experiments`.
+    for experiments see `causal.identification.experiments`, and with ``given`` Kivva, Etesami &
+    Kiyavash, "On identifiability of conditional causal effects" (2023).
 
     Example:
         >>> front_door = Graph.parse("X -> M -> Y; X <-> Y")
