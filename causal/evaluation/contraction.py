@@ -16,6 +16,10 @@ class Table(NamedTuple):
 
     ``undefined`` marks, with the same axes, cells that a division by 0 left without a value; None
     where there are none.
+
+    Example:
+        >>> Table(("X",), torch.tensor([0.5, 0.5])).sizes
+        {'X': 2}
     """
 
     names: tuple[str, ...]

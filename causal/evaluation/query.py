@@ -20,7 +20,14 @@ Free = str | Mapping[str, Value]
 
 @runtime_checkable
 class Query(Protocol):
-    """What is read of an estimand: its formula, and the names that it is asked for."""
+    """What is read of an estimand: its formula, and the names that it is asked for.
+
+    Example:
+        >>> from causal.graph import Graph
+        >>> from causal.identification.observational import identify
+        >>> isinstance(identify(Graph.parse("X -> Y"), outcomes="Y", treatments="X"), Query)
+        True
+    """
 
     @property
     def expression(self) -> Expression:
