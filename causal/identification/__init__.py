@@ -1,4 +1,4 @@
-"""Identification: which causal queries have a formula, and which.
+"""Identification: which causal queries have a formula, and what it is.
 
 | file | what it holds | from |
 | --- | --- | --- |
@@ -9,5 +9,5 @@
 | `reduction.py`, `derivation.py` | the rules of do-calculus, and steps by them | Pearl 1995 |
 | `proof.py` | the proof of each formula | Shpitser & Pearl 2006; Tian & Pearl 2002 |
 | `refusal.py` | hedges and thickets | Shpitser & Pearl 2006; Shpitser 2023; Lee et al. 2019 |
-| `counterfactual_events.py` | ID*, IDC*, nested events | Shpitser & Pearl 2007; Correa et al. 2021 |
+| `counterfactual_events.py` | ID*, IDC*, nested | Shpitser & Pearl 2007; Correa et al. 2021 |
 """
