@@ -1,4 +1,4 @@
-"""Values of expressions by plain numpy: what rewriting must preserve. Axes are all names, sorted."""
+"""Values of expressions by plain numpy: what rewriting must preserve. Axes are all names."""
 
 import numpy as np
 
