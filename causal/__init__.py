@@ -58,6 +58,8 @@ _HOME = {
     "open_path": "causal.separation",
     "replay": "causal.noise",
     "separated": "causal.separation",
+    "simulated_density": "causal.evaluation.simulation",
+    "simulated_mean": "causal.evaluation.simulation",
     "specification_spread": "causal.evaluation.query",
 }
 
@@ -108,6 +110,8 @@ __all__ = [
     "open_path",
     "replay",
     "separated",
+    "simulated_density",
+    "simulated_mean",
     "specification_spread",
 ]
 

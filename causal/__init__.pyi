@@ -9,6 +9,8 @@ from causal.draws import fixed as fixed
 from causal.effect import Effect as Effect
 from causal.evaluation.positivity import PositivityViolation as PositivityViolation
 from causal.evaluation.query import specification_spread as specification_spread
+from causal.evaluation.simulation import simulated_density as simulated_density
+from causal.evaluation.simulation import simulated_mean as simulated_mean
 from causal.factor import Factor as Factor
 from causal.frontdoor import frontdoor_sets as frontdoor_sets
 from causal.graph import Graph as Graph
@@ -103,5 +105,7 @@ __all__ = [
     "open_path",
     "replay",
     "separated",
+    "simulated_density",
+    "simulated_mean",
     "specification_spread",
 ]
