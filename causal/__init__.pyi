@@ -32,6 +32,8 @@ from causal.identification.counterfactual_estimand import (
 from causal.identification.counterfactual_events import (
     identify_counterfactual as identify_counterfactual,
 )
+from causal.identification.derivation import Separation as Separation
+from causal.identification.derivation import Step as Step
 from causal.identification.estimand import Estimand as Estimand
 from causal.identification.events import Event as Event
 from causal.identification.observational import identify as identify
@@ -83,6 +85,8 @@ __all__ = [
     "NoSeparator",
     "NoiseNotRecoverable",
     "PositivityViolation",
+    "Separation",
+    "Step",
     "Unidentifiable",
     "WitnessNotFound",
     "abduct",

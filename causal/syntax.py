@@ -59,6 +59,12 @@ class Expression:
     Attributes:
         arguments: The free names: what its value depends on.
         operands: The expressions that it is made of.
+
+    Example:
+        >>> isinstance(Probability("Y", "X"), Expression)
+        True
+        >>> sorted(Probability("Y", "X").arguments)
+        ['X', 'Y']
     """
 
     arguments: frozenset[str]

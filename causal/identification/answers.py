@@ -29,6 +29,14 @@ class Adjustment:
         term: The distribution of the outcomes given these.
         weight: The distribution of the covariates; None without covariates.
         expression: The formula.
+
+    Example:
+        >>> from causal.graph import Graph
+        >>> graph, names = Graph.parse("Z -> X -> Y; Z -> Y"), ("Y", "X", ())
+        >>> query = Query(*(graph.mask(set(part)) for part in names))
+        >>> way = answered(graph.bits, query, query, [0])
+        >>> isinstance(way, Adjustment), way.over == graph.mask("Z")
+        (True, True)
     """
 
     query: Query
@@ -49,6 +57,14 @@ class Factorisation:
         ancestral: The ancestors of the query's outcomes and conditions; no treatments.
         parts: Their districts.
         expression: The formula.
+
+    Example:
+        >>> from causal.graph import Graph
+        >>> graph, names = Graph.parse("X -> M -> Y; X <-> Y"), ("Y", "X", ())
+        >>> query = Query(*(graph.mask(set(part)) for part in names))
+        >>> way = answered(graph.bits, query, query, [0])
+        >>> isinstance(way, Factorisation), len(way.parts)
+        (True, 2)
     """
 
     query: Query
@@ -70,6 +86,16 @@ def answered(
         asked: The query as asked.
         query: The query after all reductions, of the same value.
         supplied: What was set in each supplied distribution.
+
+    Example:
+        >>> from causal.graph import Graph
+        >>> graph, names = Graph.parse("X -> Y; X <-> Y"), ("Y", "X", ())
+        >>> query = Query(*(graph.mask(set(part)) for part in names))
+        >>> [
+        ...     stuck.top == graph.mask({"X", "Y"})
+        ...     for stuck in answered(graph.bits, query, query, [0])
+        ... ]
+        [True]
     """
     direct = _adjusted(bits, asked, supplied)
     if direct is not None and not direct.over:

@@ -14,6 +14,7 @@ from causal.expression import (
     subexpressions,
 )
 from causal.graph import Graph
+from causal.render import text
 from causal.separation import separated
 
 __all__ = ["Separation", "Step", "licence", "listed", "substitute"]
@@ -96,6 +97,8 @@ class Step:
         ... )
         >>> step.verify(Graph.parse("Z -> X -> Y"))
         True
+        >>> print(step)
+        P(Z | do(X)) = P(Z)  (rule 3: Z is separated from X without arrows into X)
     """
 
     rule: str
@@ -103,6 +106,11 @@ class Step:
     after: Expression
     separations: tuple[Separation, ...] = ()
     rewritten: tuple[tuple[Expression, Expression], ...] = ()
+
+    def __str__(self) -> str:
+        licence = "; ".join(map(str, self.separations))
+        reason = f"{self.rule}: {licence}" if licence else self.rule
+        return f"{text(self.before)} = {text(self.after)}  ({reason})"
 
     def verify(self, graph: Graph) -> bool:
         """Whether the graph licenses the step.

@@ -64,6 +64,12 @@ class Experiment:
         graph: The graph after the surgery.
         order: A topological order, which also serves the graph before it.
         earlier: For each node the nodes that come before it.
+
+    Example:
+        >>> from causal.graph import Graph
+        >>> bits = Graph.parse("X -> M -> Y; X <-> Y").bits  # M, X, Y are bits 0, 1, 2
+        >>> Experiment.of(bits, 0, topological(bits, 0)).sorted(0b111)
+        [1, 0, 2]
     """
 
     done: int
@@ -114,7 +120,12 @@ class _Block:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A step of the recursion: a district, and the ancestors in it of what is wanted."""
+    """A step of the recursion: a district, and the ancestors in it of what is wanted.
+
+    Example:
+        >>> Stage(district=0b110, ancestral=0b100).district
+        6
+    """
 
     district: int
     ancestral: int
@@ -122,7 +133,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """A c-factor with its expression and the way to it."""
+    """A c-factor with its expression and the way to it.
+
+    Example:
+        >>> from causal.graph import Graph
+        >>> bits = Graph.parse("X -> M -> Y; X <-> Y").bits
+        >>> observed = Experiment.of(bits, 0, topological(bits, 0))
+        >>> found = identified(observed, 0b100)
+        >>> isinstance(found, Identified), len(found.stages)
+        (True, 1)
+    """
 
     target: int
     experiment: Experiment
@@ -132,7 +152,15 @@ class Identified:
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """A district in which everything is an ancestor of the target: the top of a hedge."""
+    """A district in which everything is an ancestor of the target: the top of a hedge.
+
+    Example:
+        >>> from causal.graph import Graph
+        >>> bits = Graph.parse("X -> Y; X <-> Y").bits
+        >>> observed = Experiment.of(bits, 0, topological(bits, 0))
+        >>> identified(observed, 0b10).top
+        3
+    """
 
     target: int
     experiment: Experiment
@@ -148,6 +176,14 @@ def identified(experiment: Experiment, target: int) -> Identified | Stuck:
     Args:
         experiment: The supplied distribution; it sets nothing of the target.
         target: The set.
+
+    Example:
+        >>> from causal.graph import Graph
+        >>> from causal.render import text
+        >>> bits = Graph.parse("X -> M -> Y; X <-> Y").bits
+        >>> observed = Experiment.of(bits, 0, topological(bits, 0))
+        >>> print(text(identified(observed, 0b100).expression))
+        sum_{X} P(Y | M, X) P(X)
     """
     graph = experiment.graph
     ancestral = reach(target, graph.parents, graph.nodes)

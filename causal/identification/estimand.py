@@ -88,3 +88,70 @@ class Estimand:
         from causal.evaluation.query import evaluate_estimand
 
         return evaluate_estimand(self, joint, experiments=experiments, free=free, on_zero=on_zero)
+
+    def density(
+        self,
+        joint: Any,
+        rows: Mapping[str, Any],
+        *,
+        experiments: Any = None,
+        free: str | Mapping[str, Any] = "average",
+        samples: int = 1000,
+        generator: Any = None,
+    ) -> Any:
+        """The query's density at rows, (batch,), by nested Monte Carlo: for continuous variables.
+
+        Args:
+            joint: A Joint, such as a fitted `causal.SCM`; see `causal.simulated_density`.
+            rows: ``{name: (batch,)}`` for outcomes, treatments and given.
+            experiments: A mapping or function from intervened names to a Joint.
+            free: ``"average"`` over draws of the free names, or a value for each.
+            samples: Draws for each sum and row.
+            generator: Source of randomness.
+        """
+        from causal.evaluation.simulation import simulated_density
+
+        return simulated_density(
+            self,
+            joint,
+            rows,
+            experiments=experiments,
+            free=free,
+            samples=samples,
+            generator=generator,
+        )
+
+    def mean(
+        self,
+        joint: Any,
+        at: Mapping[str, Any],
+        *,
+        outcome: str | None = None,
+        experiments: Any = None,
+        free: str | Mapping[str, Any] = "average",
+        samples: int = 1000,
+        generator: Any = None,
+    ) -> Any:
+        """The mean of an outcome under the query, (batch,), by nested Monte Carlo.
+
+        Args:
+            joint: A Joint, such as a fitted `causal.SCM`; see `causal.simulated_mean`.
+            at: Values of treatments and given, one or (batch,) each.
+            outcome: The outcome whose mean it is; None where there is one.
+            experiments: A mapping or function from intervened names to a Joint.
+            free: ``"average"`` over draws of the free names, or a value for each.
+            samples: Draws for each sum and row.
+            generator: Source of randomness.
+        """
+        from causal.evaluation.simulation import simulated_mean
+
+        return simulated_mean(
+            self,
+            joint,
+            at,
+            outcome=outcome,
+            experiments=experiments,
+            free=free,
+            samples=samples,
+            generator=generator,
+        )

@@ -11,7 +11,14 @@ __all__ = ["hedge", "prepared", "read", "terms"]
 
 
 def prepared(bits: Bits, experiments: Iterable[int], first: int) -> tuple[Experiment, ...]:
-    """The supplied distributions with their graphs, under one order that prefers ``first``."""
+    """The supplied distributions with their graphs, under one order that prefers ``first``.
+
+    Example:
+        >>> from causal.graph import Graph
+        >>> bits = Graph.parse("Z -> X -> Y; X <-> Y").bits  # X, Y, Z are bits 0, 1, 2
+        >>> [experiment.done for experiment in prepared(bits, [0, 0b001], 0)]
+        [0, 1]
+    """
     order = topological(bits, first)
     return tuple(Experiment.of(bits, done, order) for done in experiments)
 
@@ -53,6 +60,15 @@ def read(experiments: Sequence[Experiment], target: int) -> Identified | tuple[S
 
     Returns:
         The c-factor; or where each usable experiment got stuck.
+
+    Example:
+        >>> from causal.graph import Graph
+        >>> from causal.render import text
+        >>> bits = Graph.parse("X -> Y; X <-> Y").bits
+        >>> print(text(read(prepared(bits, [0, 0b01], 0), 0b10).expression))
+        P(Y | do(X))
+        >>> [stuck.top for stuck in read(prepared(bits, [0], 0), 0b10)]
+        [3]
     """
     found: list[Identified] = []
     stuck: list[Stuck] = []
@@ -72,7 +88,15 @@ def read(experiments: Sequence[Experiment], target: int) -> Identified | tuple[S
 
 
 def hedge(stuck: Stuck) -> Hedge:
-    """The witness of a district that is stuck, in names."""
+    """The witness of a district that is stuck, in names.
+
+    Example:
+        >>> from causal.graph import Graph
+        >>> bits = Graph.parse("X -> Y; X <-> Y").bits
+        >>> (stuck,) = read(prepared(bits, [0], 0), 0b10)
+        >>> sorted(hedge(stuck).top), sorted(hedge(stuck).bottom)
+        (['X', 'Y'], ['Y'])
+    """
     graph, target = stuck.experiment.graph, stuck.target
     roots = target
     for node in stuck.experiment.sorted(target):

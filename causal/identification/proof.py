@@ -55,6 +55,14 @@ def proof(
         asked: The query.
         moves: Rules that made the query smaller, with what each led to.
         way: How the smaller query was answered.
+
+    Example:
+        >>> from causal.identification.answers import answered
+        >>> graph = Graph.parse("X -> Y")
+        >>> query = Query(outcomes=graph.mask("Y"), treatments=graph.mask("X"))
+        >>> way = answered(graph.bits, query, query, [0])
+        >>> [step.rule for step in proof(graph, query, [], way)]
+        ['rule 2']
     """
     bits = graph.bits
     query = _probability(bits, asked)
