@@ -39,11 +39,16 @@ def disjoint(graph: Graph, **sets: Names | None) -> dict[str, int]:
 
     Raises:
         ValueError: A name is unknown, or in two of the sets.
+        TypeError: The graph is none.
 
     Example:
         >>> disjoint(Graph.parse("X -> Y"), first="X", second={"Y"})
         {'first': 1, 'second': 2}
     """
+    if not isinstance(graph, Graph):
+        raise TypeError(
+            f"graph is a causal.Graph, got {type(graph).__name__}: text is read by Graph.parse"
+        )
     masks = {word: graph.mask(names) for word, names in sets.items() if names is not None}
     seen: dict[str, str] = {}
     for word, mask in masks.items():

@@ -20,12 +20,15 @@ def _value(variable: str, value: object) -> Value:
     if isinstance(value, str):
         return value
     try:
-        return operator.index(value)  # type: ignore[arg-type]  # what is no integer raises
+        number = operator.index(value)  # type: ignore[arg-type]  # what is no integer raises
     except TypeError:
         raise TypeError(
             f"a state of {variable!r} is a number 0, 1, … or a name, got {value!r} "
             f"({type(value).__name__})"
         ) from None
+    if number < 0:
+        raise ValueError(f"a state of {variable!r} is a number 0, 1, … or a name, got {number}")
+    return number
 
 
 def _setting(name: object, to: object) -> tuple[str, Setting]:

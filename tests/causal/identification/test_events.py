@@ -53,6 +53,7 @@ def test_a_probability_reads_as_in_papers():
     ("call", "kind", "message"),
     [
         (lambda: Event("", 1), TypeError, "a name, got ''"),
+        (lambda: Event("Y", -1), ValueError, "state of 'Y' is a number 0, 1, … or a name, got -1"),
         # Iterators hide what they hold from the type checks of the test run.
         (lambda: Event("Y", 1, do=iter([("X", 0.5)])), TypeError, r"'X'.*0\.5 \(float\)"),
         (lambda: Event("Y", 1, do=iter([("X", None)])), TypeError, "state of 'X'.*None"),
