@@ -49,6 +49,12 @@ class Disagreement:
         essential: The edges that the models use.
         discrepancy: The largest difference in what is supplied.
         asked: The query in words.
+
+    Example:
+        >>> graph = Graph.parse("X -> Y; X <-> Y")
+        >>> found = disagreement(graph, outcomes="Y", treatments="X")
+        >>> found.discrepancy < 1e-12 < 1e-3 <= found.difference
+        True
     """
 
     models: tuple[DiscreteModel, DiscreteModel]
@@ -84,6 +90,10 @@ class WitnessNotFound(RuntimeError):  # noqa: N818 - a verdict, like Unidentifia
 
     Attributes:
         best: The pair that differs most; None if none agreed on what is supplied.
+
+    Example:
+        >>> str(WitnessNotFound("no two models were found in 1 s", None))
+        'no two models were found in 1 s'
     """
 
     def __init__(self, message: str, best: Disagreement | None) -> None:

@@ -21,7 +21,14 @@ OTHER = "other"  # name of a state that no event names
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """A query as it was asked, and as events with states by number."""
+    """A query as it was asked, and as events with states by number.
+
+    Example:
+        >>> graph = Graph.parse("X -> Y; X <-> Y")
+        >>> question = interventional_question(graph, "Y", "X", (), None)
+        >>> question.refused(graph), question.refused(Graph.parse("X -> Y"))
+        (True, False)
+    """
 
     graph: Graph
     ask: Callable[[Graph], Any]  # the identification engine
@@ -75,6 +82,11 @@ def interventional_question(
         treatments: Names.
         given: Names.
         experiments: Sets of names; None for observation alone.
+
+    Example:
+        >>> question = interventional_question(Graph.parse("X -> Y; X <-> Y"), "Y", "X", (), None)
+        >>> question.text, [str(event) for event in question.events]
+        ('P(Y | do(X))', ['Y_{X=0}=0'])
     """
     asked, set_, known = (graph.names(part) for part in (outcomes, treatments, given))
     supplied = [()] if experiments is None else list(experiments)
@@ -107,6 +119,13 @@ def counterfactual_question(
         events: Events, as in `identify_counterfactual`, like all that follow.
         given: Events.
         available: What is supplied.
+
+    Example:
+        >>> treated = counterfactual_question(
+        ...     Graph.parse("X -> Y; X <-> Y"), Event("Y", 1, do={"X": 0}), Event("X", 1), "experiments"
+        ... )
+        >>> treated.text, treated.states
+        ('P(Y_{X=0}=1 | X=1)', {'X': 2, 'Y': 2})
     """
     asked, known = checked_events(graph, events, given)
     values: dict[str, list[Any]] = {name: [] for name in graph.nodes}
