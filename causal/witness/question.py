@@ -121,9 +121,8 @@ def counterfactual_question(
         available: What is supplied.
 
     Example:
-        >>> treated = counterfactual_question(
-        ...     Graph.parse("X -> Y; X <-> Y"), Event("Y", 1, do={"X": 0}), Event("X", 1), "experiments"
-        ... )
+        >>> graph, event = Graph.parse("X -> Y; X <-> Y"), Event("Y", 1, do={"X": 0})
+        >>> treated = counterfactual_question(graph, event, Event("X", 1), "experiments")
         >>> treated.text, treated.states
         ('P(Y_{X=0}=1 | X=1)', {'X': 2, 'Y': 2})
     """
