@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from quantum.snapshot import is_fixed, snapshot
+from quantum.snapshot import is_fixed, is_plain, snapshot
 
 __all__ = ["Fingerprint"]
 
@@ -42,8 +42,8 @@ _ABSENT = object()
 class _Watch:
     """Values that were read together, how to read them again, and what the mutable ones held.
 
-    Of a mutable value its place, its picture and, where it consists of lists and dictionaries of
-    things that never look different, these.
+    Of a mutable value its place, its picture and, where it consists of lists, dictionaries and
+    plain objects of things that never look different, these.
     """
 
     read: Callable[[], tuple[Any, ...]]
@@ -183,12 +183,14 @@ _Members = tuple[tuple[Any, tuple[Any, ...]], ...]
 
 
 def _flat(container: Any) -> tuple[Any, ...]:
-    kind = type(container)
-    return (*container.keys(), *container.values()) if kind is dict else tuple(container)
+    if type(container) is list:
+        return tuple(container)
+    held = container if type(container) is dict else vars(container)
+    return (type(container), *held.keys(), *held.values())
 
 
 def _members(value: Any) -> _Members | None:
-    """The lists and dictionaries in ``value``, itself first, and what each holds.
+    """The lists, dictionaries and plain objects in ``value``, itself first, and what each holds.
 
     None where something else in them may come to look different.
     """
@@ -196,13 +198,14 @@ def _members(value: Any) -> _Members | None:
     pending = [value]
     while pending:
         part = pending.pop()
-        if type(part) in (list, dict):
-            if id(part) not in found:
-                found[id(part)] = (part, _flat(part))
-                pending.extend(found[id(part)][1])
-        elif type(part) is tuple:
+        if type(part) is tuple:
             pending.extend(part)
-        elif not is_fixed(part):
+        elif is_fixed(part) or id(part) in found:
+            continue
+        elif type(part) in (list, dict) or is_plain(part):
+            found[id(part)] = (part, _flat(part))
+            pending.extend(found[id(part)][1])
+        else:
             return None
     return tuple(found.values())
 

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
-__all__ = ["is_fixed", "snapshot"]
+__all__ = ["is_fixed", "is_plain", "snapshot"]
 
 Found = Callable[[Any], Any]
 
@@ -70,6 +70,26 @@ def is_fixed(value: Any) -> bool:
     if kind is BuiltinMethodType:
         return value.__self__ is None or isinstance(value.__self__, ModuleType | type)
     return kind in _ATOMS or isinstance(value, (*_SELF, np.generic)) or kind in _PRINTED
+
+
+def is_plain(value: Any) -> bool:
+    """Whether all that can look different in ``value`` are the attributes in its ``__dict__``.
+
+    Example:
+        >>> class Settings:
+        ...     def __init__(self):
+        ...         self.depth = 2
+        >>> is_plain(Settings()), is_plain([2])
+        (True, False)
+    """
+    kind = type(value)
+    return (
+        all(c is object or c.__flags__ & _HEAP for c in kind.__mro__)
+        and all("__slots__" not in vars(c) for c in kind.__mro__)
+        and hasattr(value, "__dict__")
+        and kind.__module__.partition(".")[0] not in _OPAQUE
+        and _content(value, lambda part: part) is None
+    )
 
 
 def snapshot(value: Any, found: Found | None = None) -> Any:

@@ -276,3 +276,35 @@ def test_an_unpickled_fingerprint_watches_nothing_and_a_copy_is_itself():
     depth = 2
     assert fingerprint.changed() is not None
     assert loaded.changed() is None
+
+
+class Settings:
+    def __init__(self):
+        self.depth = 2
+        self.gates = [("RX", [0]), ("RY", [1])]
+
+
+class Others(Settings):
+    pass
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda held: setattr(held, "depth", 3),
+        lambda held: setattr(held, "width", 3),
+        lambda held: delattr(held, "depth"),
+        lambda held: held.gates.append(("RZ", [2])),
+        lambda held: held.gates[1][1].__setitem__(0, 2),
+        lambda held: setattr(held, "__class__", Others),
+    ],
+)
+def test_what_a_plain_object_holds(change):
+    held = Settings()
+    fingerprint = Fingerprint.of(lambda x: [x] * held.depth)
+    assert fingerprint.changed() is None
+    held.gates = [("RX", [0]), ("RY", [1])]  # another object of the same content
+    assert fingerprint.changed() is None
+    fingerprint = Fingerprint.of(lambda x: [x] * held.depth)
+    change(held)
+    assert fingerprint.changed() is not None
