@@ -6,7 +6,8 @@
 import pytest
 import random_circuits
 import torch
-from random_circuits import INPUTS, TOLERANCES, WEIGHTS, outcome
+from circuit_draw import INPUTS, WEIGHTS
+from random_circuits import TOLERANCES, outcome
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The decomposition operator .* is not:UserWarning"),
