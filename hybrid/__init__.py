@@ -25,7 +25,9 @@ _HOME = {
     "predict": "hybrid.prediction",
     "save": "hybrid.checkpoint",
 }
-_SUBMODULES = {"backbones", "bayes", "flows", "heads", "layers", "objectives", "testing"}
+_SUBMODULES = {
+    *("backbones", "bayes", "flows", "heads", "layers", "objectives", "plots", "testing"),
+}
 
 __all__ = [
     "Callback",
@@ -44,6 +46,7 @@ __all__ = [
     "layers",
     "load",
     "objectives",
+    "plots",
     "predict",
     "save",
     "testing",

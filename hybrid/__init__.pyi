@@ -4,6 +4,7 @@ from hybrid import flows as flows
 from hybrid import heads as heads
 from hybrid import layers as layers
 from hybrid import objectives as objectives
+from hybrid import plots as plots
 from hybrid import testing as testing
 from hybrid.archive import CheckpointError as CheckpointError
 from hybrid.callbacks import Callback as Callback
@@ -35,6 +36,7 @@ __all__ = [
     "layers",
     "load",
     "objectives",
+    "plots",
     "predict",
     "save",
     "testing",
