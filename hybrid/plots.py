@@ -84,14 +84,16 @@ def causal_graph(
     if axes is None:
         axes = Figure(layout="constrained").subplots()
     places = positions(graph)
+    circles = {}
     for name, place in places.items():
         shade = _TREATED if name in treated else _ASKED if name in asked else _PAPER
-        axes.add_patch(Circle(place, _RADIUS, facecolor=shade, edgecolor=_INK, zorder=2))
+        circles[name] = Circle(place, _RADIUS, facecolor=shade, edgecolor=_INK, zorder=2)
+        axes.add_patch(circles[name])
         axes.text(*place, name, ha="center", va="center", zorder=3)
     for cause, effect in sorted(graph.directed):
-        _edge(axes, places, cause, effect, arrowstyle="-|>", bend=0.0, dashes="solid")
+        _edge(axes, circles, cause, effect, arrowstyle="-|>", bend=0.0, dashes="solid")
     for first, second in sorted(graph.bidirected):
-        _edge(axes, places, first, second, arrowstyle="<|-|>", bend=-0.35, dashes="dashed")
+        _edge(axes, circles, first, second, arrowstyle="<|-|>", bend=-0.4, dashes="dashed")
     across, up = zip(*places.values(), strict=True)
     axes.set_xlim(min(across) - 0.6, max(across) + 0.6)
     axes.set_ylim(min(up) - 0.8, max(up) + 0.8)
@@ -102,7 +104,7 @@ def causal_graph(
 
 def _edge(
     axes: Any,
-    places: dict[str, tuple[float, float]],
+    circles: dict[str, Any],
     first: str,
     second: str,
     *,
@@ -111,23 +113,26 @@ def _edge(
     dashes: str,
 ) -> None:
     """An arrow between the rims of two nodes; bent where other nodes lie on the straight line."""
-    (a, b), (c, d) = places[first], places[second]
-    between = (place for name, place in places.items() if name not in (first, second))
-    if not bend and any(_near((a, b), (c, d), place) for place in between):
-        bend = 0.3
+    start, end = circles[first].center, circles[second].center
+    between = (circle.center for name, circle in circles.items() if name not in (first, second))
+    if not bend and any(_near(start, end, place) for place in between):
+        bend = 0.4
     axes.annotate(
         "",
-        xy=(c, d),
-        xytext=(a, b),
+        xy=end,
+        xytext=start,
         arrowprops={
             "arrowstyle": arrowstyle,
             "connectionstyle": f"arc3,rad={bend}",
             "linestyle": dashes,
             "color": _INK,
-            "shrinkA": 18,
-            "shrinkB": 18,
+            "patchA": circles[first],
+            "patchB": circles[second],
+            "shrinkA": 0,
+            "shrinkB": 0,
+            "mutation_scale": 12,
         },
-        zorder=1,
+        zorder=2.5,
     )
 
 
