@@ -25,6 +25,7 @@ from quantum.gates import TABLE
 from quantum.plan import Plan, plan
 from quantum.program import Measurement, Operation, Program
 from quantum.recording import Recording
+from quantum.resources import require_memory
 from quantum.simulators import DensityMatrix, StateVector
 from quantum.translation import Translator
 
@@ -95,6 +96,7 @@ def read(
 
     Raises:
         UnsupportedOperation: An operator cannot be simulated; the message names it.
+        MemoryError: The state does not fit; nothing was allocated yet.
 
     Example:
         >>> turn = qml.RX(np.array([0.0, np.pi]), "a")
@@ -112,6 +114,7 @@ def read(
     chosen = _planned(len(wires), operations, measurements, layout, simulator)
     precision = torch.complex64 if simulator.precision == "single" else torch.complex128
     batch = _batch(operators)
+    require_memory(chosen.program, simulator, batch or 1, precision, device)
     answers = run(chosen, arguments, precision, device)
     pairs = zip(answers, measurements, strict=True)
     return [_shaped(answer, measurement, batch) for answer, measurement in pairs]

@@ -350,3 +350,15 @@ class TestDevice:
         node(ANGLES)
         np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
         assert torch.equal(torch_before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("name", ["borromean.qubit", "borromean.mixed"])
+def test_what_does_not_fit_in_memory_is_refused_before_it_is_allocated(name):
+    @qml.qnode(qml.device(name, wires=60))
+    def circuit():
+        for wire in range(60):
+            qml.Hadamard(wire)
+        return qml.probs(wires=[0])
+
+    with pytest.raises(MemoryError, match=r"60 wires take at least .* bytes"):
+        circuit()
