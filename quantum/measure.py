@@ -196,14 +196,19 @@ def pauli_word(term: Term, wires: int) -> Word | None:
 
 
 def _expectations(state: Pure | Mixed, words: tuple[Word, ...]) -> dict[Word, Tensor]:
-    """The expectation ``(*batch,)`` of each word."""
+    """The expectation ``(*batch,)`` of each word.
+
+    Summed in double precision: a matrix product adds one number after another, so that the small
+    ones behind a large one all round the same way.
+    """
+    real = state.vector.real.dtype
     known: dict[Word, Tensor] = {}
     for x in dict.fromkeys(word.x for word in words):
         group = tuple(word for word in words if word.x == x)
         signs = _signs(2**state.wires, tuple(word.z for word in group))
-        matrix = torch.as_tensor(signs, device=state.vector.device).to(state.vector.real.dtype)
+        matrix = torch.as_tensor(signs, device=state.vector.device).double()
         if x == 0:
-            values = (state.probabilities() @ matrix).unbind(-1)
+            values = (state.probabilities().double() @ matrix).to(real).unbind(-1)
             known.update(zip(group, values, strict=True))
             continue
         product = state.overlaps(x)
@@ -212,7 +217,7 @@ def _expectations(state: Pure | Mixed, words: tuple[Word, ...]) -> dict[Word, Te
             chosen = [k for k, word in enumerate(group) if (word.x & word.z).bit_count() % 2 == odd]
             if not chosen:
                 continue
-            values = (part @ matrix[:, chosen]).unbind(-1)
+            values = (part.double() @ matrix[:, chosen]).to(real).unbind(-1)
             for k, value in zip(chosen, values, strict=True):
                 turns = (group[k].x & group[k].z).bit_count() % 4
                 known[group[k]] = -value if turns in (1, 2) else value

@@ -143,13 +143,17 @@ def _flipped(state: Tensor, x: int) -> Tensor:
 
 
 def _summed(values: Tensor, masks: tuple[int, ...]) -> Tensor:
-    r""":math:`\sum_i (-1)^{|i \wedge z|} v_i` for each mask, ``(*lead, masks, rows)``."""
-    wires = values.shape[-2].bit_length() - 1
-    low, high = _signs(wires, masks, values.dtype, values.device)
+    r""":math:`\sum_i (-1)^{|i \wedge z|} v_i` for each mask, ``(*lead, masks, rows)``.
+
+    In double precision: a matrix product adds one number after another, so that the small ones
+    behind a large one all round the same way.
+    """
+    wires, wide = values.shape[-2].bit_length() - 1, values.double()
+    low, high = _signs(wires, masks, wide.dtype, wide.device)
     if high is None:
-        return low.mT @ values
-    wide = values.unflatten(-2, (2 ** (wires - _WHOLE), 2**_WHOLE))
-    return ((low.mT @ wide) * high.unsqueeze(-1)).sum(-3)
+        return (low.mT @ wide).to(values.dtype)
+    wide = wide.unflatten(-2, (2 ** (wires - _WHOLE), 2**_WHOLE))
+    return ((low.mT @ wide) * high.unsqueeze(-1)).sum(-3).to(values.dtype)
 
 
 def _spread(scales: Tensor, masks: tuple[int, ...], states: int) -> Tensor:

@@ -97,3 +97,17 @@ def test_batched_coefficients():
         for k in range(2):
             alone = measure(state, [Measurement(kind, terms=terms)], [coefficients[k, 0]])[0]
             torch.testing.assert_close(together[k], alone)
+
+
+@pytest.mark.parametrize("wires", [8, 10, 12])
+def test_small_amplitudes_behind_a_large_one_do_not_round_the_same_way(wires):
+    state = torch.full((2**wires,), (0.3 / (2**wires - 1)) ** 0.5, dtype=torch.complex128)
+    state[0] = 0.7**0.5
+    asked = [
+        Measurement("expval", terms=(Term(0, (Operation(gate, (wires - 1,)),)),))
+        for gate in ("PauliX", "PauliZ")
+    ]
+    double = measure(state, asked, [torch.ones((), dtype=torch.float64)])
+    single = measure(state.to(torch.complex64), asked, [torch.ones(())])
+    for one, other in zip(single, double, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=1e-6)

@@ -84,3 +84,14 @@ def test_transforms():
         return expectations(torch.cos(angle) * state[0] + torch.sin(angle) * state[1], words)
 
     torch.testing.assert_close(jacrev(curve)(angle), torch.func.jacfwd(curve)(angle))
+
+
+@pytest.mark.parametrize("wires", [8, 10, 12, 14])
+def test_small_amplitudes_behind_a_large_one_do_not_round_the_same_way(wires):
+    state = torch.full((2**wires, 1), (0.3 / (2**wires - 1)) ** 0.5, dtype=torch.complex128)
+    state[0] = 0.7**0.5
+    words = ((0, 1), (1, 0), (0, 0), (2, 2))
+    single = expectations(state.to(torch.complex64), words)
+    torch.testing.assert_close(
+        single.double(), expectations(state, words), rtol=0, atol=1e-6, check_dtype=False
+    )
