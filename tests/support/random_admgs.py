@@ -184,7 +184,6 @@ def _witnessed(graph, query, seconds, check, sets):
 def checked(task):
     """The record of a seed, with its time; a crash is recorded too."""
     seed, counterfactual, seconds = task
-    torch.set_num_threads(1)
     start = time.perf_counter()
     try:
         record = (check_counterfactual_query if counterfactual else check_query)(seed, seconds)
@@ -221,8 +220,9 @@ def summary(records):
 
 
 def workers(jobs):
-    """Processes of their own."""
-    return multiprocessing.get_context("spawn").Pool(jobs)
+    """Processes of their own, with one thread each."""
+    context = multiprocessing.get_context("spawn")
+    return context.Pool(jobs, initializer=torch.set_num_threads, initargs=(1,))
 
 
 def main():
