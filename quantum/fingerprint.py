@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from quantum.snapshot import is_fixed, is_plain, snapshot
+from quantum.snapshot import Members, holds, is_fixed, members, snapshot
 
 __all__ = ["Fingerprint"]
 
@@ -49,7 +49,7 @@ class _Watch:
     read: Callable[[], tuple[Any, ...]]
     labels: tuple[str, ...]
     values: tuple[Any, ...]
-    mutable: tuple[tuple[int, Any, "_Members | None"], ...]
+    mutable: tuple[tuple[int, Any, Members | None], ...]
     named: bool  # only functions, classes, modules and the like: no number equals another thing
 
 
@@ -155,8 +155,8 @@ class Fingerprint:
                 place = _first_other(watch, now)
                 if place is not None:
                     return watch.labels[place]
-            for place, before, members in watch.mutable:
-                if members is not None and _holds(now[place], members):
+            for place, before, parts in watch.mutable:
+                if parts is not None and holds(now[place], parts):
                     continue  # quicker than a picture
                 if snapshot(now[place]) != before:
                     return watch.labels[place]
@@ -177,48 +177,6 @@ def _first_other(watch: _Watch, now: tuple[Any, ...]) -> int | None:
         if new is not old and place not in known and snapshot(new) != snapshot(old):
             return place
     return None
-
-
-_Members = tuple[tuple[Any, tuple[Any, ...]], ...]
-
-
-def _flat(container: Any) -> tuple[Any, ...]:
-    if type(container) is list:
-        return tuple(container)
-    held = container if type(container) is dict else vars(container)
-    return (type(container), *held.keys(), *held.values())
-
-
-def _members(value: Any) -> _Members | None:
-    """The lists, dictionaries and plain objects in ``value``, itself first, and what each holds.
-
-    None where something else in them may come to look different.
-    """
-    found: dict[int, tuple[Any, tuple[Any, ...]]] = {}
-    pending = [value]
-    while pending:
-        part = pending.pop()
-        if type(part) is tuple:
-            pending.extend(part)
-        elif is_fixed(part) or id(part) in found:
-            continue
-        elif type(part) in (list, dict) or is_plain(part):
-            found[id(part)] = (part, _flat(part))
-            pending.extend(found[id(part)][1])
-        else:
-            return None
-    return tuple(found.values())
-
-
-def _holds(value: Any, members: _Members) -> bool:
-    """Whether ``value`` is the container that it was, and all in it hold the same objects."""
-    if not members or value is not members[0][0]:
-        return False
-    for container, before in members:
-        now = _flat(container)
-        if len(now) != len(before) or not all(map(operator.is_, now, before)):
-            return False
-    return True
 
 
 def _place_of_absent(watch: _Watch) -> int:
@@ -368,7 +326,7 @@ class _Survey:
         found = self.found if walk else self.found_in_library
         pictures = [snapshot(value, found) for value in values]
         mutable = [
-            (k, picture, _members(value))
+            (k, picture, members(value))
             for k, (picture, value) in enumerate(zip(pictures, values, strict=True))
             if not is_fixed(value)
         ]

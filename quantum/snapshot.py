@@ -7,6 +7,7 @@ stand for themselves: `quantum.fingerprint` looks into them.
 
 import enum
 import functools
+import operator
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -30,7 +31,7 @@ import torch
 from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
-__all__ = ["is_fixed", "is_plain", "snapshot"]
+__all__ = ["Members", "holds", "is_fixed", "members", "snapshot"]
 
 Found = Callable[[Any], Any]
 
@@ -72,26 +73,6 @@ def is_fixed(value: Any) -> bool:
     return kind in _ATOMS or isinstance(value, (*_SELF, np.generic)) or kind in _PRINTED
 
 
-def is_plain(value: Any) -> bool:
-    """Whether all that can look different in ``value`` are the attributes in its ``__dict__``.
-
-    Example:
-        >>> class Settings:
-        ...     def __init__(self):
-        ...         self.depth = 2
-        >>> is_plain(Settings()), is_plain([2])
-        (True, False)
-    """
-    kind = type(value)
-    return (
-        all(c is object or c.__flags__ & _HEAP for c in kind.__mro__)
-        and all("__slots__" not in vars(c) for c in kind.__mro__)
-        and hasattr(value, "__dict__")
-        and kind.__module__.partition(".")[0] not in _OPAQUE
-        and _content(value, lambda part: part) is None
-    )
-
-
 def snapshot(value: Any, found: Found | None = None) -> Any:
     """A comparable picture of ``value``: equal pictures mean that it reads the same.
 
@@ -111,6 +92,72 @@ def snapshot(value: Any, found: Found | None = None) -> Any:
         False
     """
     return _picture(value, {}, found)
+
+
+Members = tuple[tuple[Any, tuple[Any, ...]], ...]
+
+
+def _flat(container: Any) -> tuple[Any, ...]:
+    if type(container) is list:
+        return tuple(container)
+    held = container if type(container) is dict else vars(container)
+    return (type(container), *held.keys(), *held.values())
+
+
+def members(value: Any) -> Members | None:
+    """The lists, dictionaries and plain objects in ``value``, itself first, and what each holds.
+
+    None where something else in them may come to look different.
+
+    Example:
+        >>> members([1, {"a": 2}])
+        (([1, {'a': 2}], (1, {'a': 2})), ({'a': 2}, (<class 'dict'>, 'a', 2)))
+    """
+    found: dict[int, tuple[Any, tuple[Any, ...]]] = {}
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if type(part) is tuple:
+            pending.extend(part)
+        elif is_fixed(part) or id(part) in found:
+            continue
+        elif type(part) in (list, dict) or _is_plain(part):
+            found[id(part)] = (part, _flat(part))
+            pending.extend(found[id(part)][1])
+        else:
+            return None
+    return tuple(found.values())
+
+
+def holds(value: Any, parts: Members) -> bool:
+    """Whether ``value`` is the container that it was, and all in it hold the same objects.
+
+    Example:
+        >>> wires = [0, 1]
+        >>> before = members(wires)
+        >>> wires[1] = 2
+        >>> holds(wires, before)
+        False
+    """
+    if not parts or value is not parts[0][0]:
+        return False
+    for container, before in parts:
+        now = _flat(container)
+        if len(now) != len(before) or not all(map(operator.is_, now, before)):
+            return False
+    return True
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether all that can look different in ``value`` are the attributes in its ``__dict__``."""
+    kind = type(value)
+    return (
+        all(c is object or c.__flags__ & _HEAP for c in kind.__mro__)
+        and all("__slots__" not in vars(c) for c in kind.__mro__)
+        and hasattr(value, "__dict__")
+        and kind.__module__.partition(".")[0] not in _OPAQUE
+        and _content(value, lambda part: part) is None
+    )
 
 
 def _picture(value: Any, seen: dict[int, tuple[int, Any]], found: Found | None) -> Any:

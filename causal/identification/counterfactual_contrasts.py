@@ -60,14 +60,24 @@ class CounterfactualContrast:
             experiments: A mapping or function from intervened names to a Factor.
             free: ``"average"`` over the values of free names, or a value for each.
             on_zero: ``"raise"`` at a needed cell without support, or ``"nan"`` for its row.
+
+        Raises:
+            ValueError: A name in ``free`` is free in neither formula.
         """
+        chosen = {} if isinstance(free, str) else dict(free)
+        unknown = sorted(chosen.keys() - {*self.first.free, *self.second.free})
+        if unknown:
+            raise ValueError(
+                f"{unknown} are free in neither formula: the free names are "
+                f"{sorted({*self.first.free, *self.second.free})}"
+            )
         first, second = (
             part.evaluate(
                 joint,
                 experiments=experiments,
                 free=free
                 if isinstance(free, str)
-                else {name: free[name] for name in part.free if name in free},
+                else {name: chosen[name] for name in part.free if name in chosen},
                 on_zero=on_zero,
             )
             for part in (self.first, self.second)

@@ -13,7 +13,8 @@ class Hedge:
     themselves, of the same ``roots``; ``bottom`` holds no treatment and ``top`` does. Then two
     models agree on everything supplied and differ in :math:`P_{V \setminus bottom}(bottom)`. As
     Shpitser (2023, "When does the ID algorithm fail?") notes, the sets need not be forests: each
-    contains one with these roots, which is all that the two models need.
+    contains one with these roots, which is all that the two models need. In a thicket, an
+    experiment that sets part of what the query needs is listed with ``top`` equal to ``bottom``.
 
     Args:
         top: The larger set.

@@ -17,6 +17,7 @@ from quantum.kernels.library import Circuit
 __all__ = ["Executable", "Layout"]
 
 _FEW_ROWS = 4
+_unwrapped = torch._C._functorch.unwrap_if_dead
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,8 @@ class Executable:
         >>> from quantum.tracing import record
         >>> turn, asked = Operation("RY", (0,), (0,)), (Measurement("probs", (0,)),)
         >>> made = executor(Program(1, (turn,), asked, record(lambda x: [x[0]], [(1,)])))
-        >>> made is None or made.executable([torch.zeros(5, 1)], torch.float32, True).shape == (
-        ...     5,
-        ...     2,
-        ... )
+        >>> rows = torch.zeros(5, 1)
+        >>> made is None or made.executable([rows], torch.float32, True).shape == (5, 2)
         True
     """
 
@@ -182,6 +181,7 @@ class Executable:
 
     def eager(self, arrays: Sequence[Tensor], layout: Layout, automatic: bool) -> Tensor:
         """The same where no transform of `torch.func` is active and the layout is known."""
+        arrays = [_unwrapped(array) for array in arrays]  # what a transform that is over left
         if torch.is_grad_enabled():
             return _apply(self, layout, automatic, *arrays)
         return self.forward(arrays, layout, False)[0]

@@ -40,3 +40,9 @@ def test_contrasts_tell_the_mend():
             contrast(graph, outcome, do={"Q": 1}, against={"Q": 0})
     with pytest.raises(ValueError, match=r"\['X'\] are the treatment"):
         natural_direct_effect(graph, outcome, do={"X": 1}, against={"X": 0}, mediators={"X", "M"})
+
+
+def test_a_name_that_is_free_in_neither_formula_is_refused():
+    effect = effect_on_treated(Graph.parse("X -> Y"), E("Y", 1), do={"X": 1}, against={"X": 0})
+    with pytest.raises(ValueError, match=r"\['Q'\] are free in neither formula"):
+        effect.evaluate(free={"Q": 0})

@@ -222,3 +222,13 @@ def test_every_gate_of_the_table_is_run_or_left_to_torch() -> None:
         "DiagonalQubitUnitary",
         "QubitUnitary",
     }
+
+
+def test_a_tensor_that_outlived_its_transform_is_read() -> None:
+    kept = []
+    torch.func.grad(lambda x: kept.append(x * 1.0) or x.sum())(torch.rand(3, 6))
+    program = random_program(7, 3, 12, 6)
+    weights = torch.rand(5)
+    (outlived,) = kept
+    answers = by_kernel(program, outlived, weights), by_kernel(program, outlived * 1.0, weights)
+    torch.testing.assert_close(*answers, rtol=0, atol=0)
