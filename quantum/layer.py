@@ -12,11 +12,17 @@ from quantum import foreign
 from quantum.circuit import capture, quantum_function
 from quantum.evaluation import Evaluator
 from quantum.fingerprint import Fingerprint
-from quantum.kernels.function import Executable, Layout
+from quantum.kernels.function import Executable
+from quantum.kernels.rows import Layout
 from quantum.plan import Gradient, checked_gradient, plan
 from quantum.resources import Resources, resources
-from quantum.shapes import broadcast_shapes
-from quantum.signature import Reference, checked_shapes, checked_shots, checked_simulator
+from quantum.signature import (
+    Reference,
+    checked_lead,
+    checked_shapes,
+    checked_shots,
+    checked_simulator,
+)
 from quantum.simulators import DensityMatrix, Device, Simulator
 
 __all__ = ["CircuitLayer"]
@@ -232,7 +238,8 @@ class CircuitLayer(nn.Module):
         """Inputs and weights, and their broadcast leading dimensions."""
         self._checked_evaluator(inputs)
         arguments = [inputs, *(self._checked_weight(name) for name in self._shapes)]
-        lead = _broadcast([a.shape[: a.dim() - len(s)] for a, s in self._cored(arguments)], self)
+        leads = [a.shape[: a.dim() - len(s)] for a, s in self._cored(arguments)]
+        lead = checked_lead(["inputs", *self._shapes], leads)
         self._check_sampling(generator)
         return arguments, lead
 
@@ -388,15 +395,3 @@ class CircuitLayer(nn.Module):
     def _cored(self, arguments: Sequence[Tensor]) -> list[tuple[Tensor, tuple[int, ...]]]:
         cores = [(arguments[0].shape[-1],), *self._shapes.values()]
         return list(zip(arguments, cores, strict=True))
-
-
-def _broadcast(leads: Sequence[torch.Size], layer: CircuitLayer) -> torch.Size:
-    try:
-        return broadcast_shapes(*leads)
-    except (RuntimeError, ValueError):
-        named = zip(["inputs", *layer._shapes], leads, strict=True)
-        shown = ", ".join(f"{name} {tuple(lead)}" for name, lead in named)
-        raise ValueError(
-            f"leading dimensions of inputs and weights do not broadcast: {shown}; give weights "
-            "that vary apart from the rows an extra axis of 1, such as (draws, 1, ...)"
-        ) from None

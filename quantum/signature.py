@@ -4,10 +4,13 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
+
 from quantum.circuit import quantum_function, weight_names
+from quantum.shapes import broadcast_shapes
 from quantum.simulators import DensityMatrix, Device, Simulator, StateVector
 
-__all__ = ["Reference", "checked_shapes", "checked_shots", "checked_simulator"]
+__all__ = ["Reference", "checked_lead", "checked_shapes", "checked_shots", "checked_simulator"]
 
 
 class Reference:
@@ -128,3 +131,28 @@ def checked_shots(shots: Any) -> int | None:
     if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int) or shots < 1):
         raise ValueError(f"shots must be a number of draws, 1 or more, or None, got {shots!r}")
     return shots
+
+
+def checked_lead(names: Sequence[str], leads: Sequence[torch.Size]) -> torch.Size:
+    """The leading dimensions that those of all arguments broadcast to.
+
+    Args:
+        names: What the arguments are called.
+        leads: Their leading dimensions.
+
+    Raises:
+        ValueError: They do not broadcast.
+
+    Example:
+        >>> checked_lead(["inputs", "weights"], [torch.Size([7]), torch.Size([4, 1])])
+        torch.Size([4, 7])
+    """
+    try:
+        return broadcast_shapes(*leads)
+    except (RuntimeError, ValueError):
+        named = zip(names, leads, strict=True)
+        shown = ", ".join(f"{name} {tuple(lead)}" for name, lead in named)
+        raise ValueError(
+            f"leading dimensions of inputs and weights do not broadcast: {shown}; give weights "
+            "that vary apart from the rows an extra axis of 1, such as (draws, 1, ...)"
+        ) from None

@@ -145,7 +145,7 @@ class Circuit:
         return int(self.library.borromean_saved_bytes(self.handle, wide, sets, rows))
 
     def run(self, call: bytes) -> None:
-        """Run a call, as `quantum.kernels.function.Layout` packs it.
+        """Run a call, as `quantum.kernels.rows.Layout` packs it.
 
         Args:
             call: Its numbers, 8 bytes each.
