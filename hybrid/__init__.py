@@ -26,7 +26,7 @@ _HOME = {
     "save": "hybrid.checkpoint",
 }
 _SUBMODULES = {
-    *("backbones", "bayes", "flows", "heads", "layers", "objectives", "plots", "testing"),
+    *("backbones", "bayes", "flows", "heads", "layers", "objectives", "pgm", "plots", "testing"),
 }
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "layers",
     "load",
     "objectives",
+    "pgm",
     "plots",
     "predict",
     "save",

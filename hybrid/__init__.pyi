@@ -4,6 +4,7 @@ from hybrid import flows as flows
 from hybrid import heads as heads
 from hybrid import layers as layers
 from hybrid import objectives as objectives
+from hybrid import pgm as pgm
 from hybrid import plots as plots
 from hybrid import testing as testing
 from hybrid.archive import CheckpointError as CheckpointError
@@ -36,6 +37,7 @@ __all__ = [
     "layers",
     "load",
     "objectives",
+    "pgm",
     "plots",
     "predict",
     "save",
