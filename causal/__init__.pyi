@@ -14,6 +14,7 @@ from causal.evaluation.simulation import simulated_mean as simulated_mean
 from causal.factor import Factor as Factor
 from causal.frontdoor import frontdoor_sets as frontdoor_sets
 from causal.graph import Graph as Graph
+from causal.hidden import Hidden as Hidden
 from causal.identification.conflict import Conflict as Conflict
 from causal.identification.conflict import ConflictingWorlds as ConflictingWorlds
 from causal.identification.counterfactual_contrasts import (
@@ -55,6 +56,7 @@ from causal.separation import minimal_separator as minimal_separator
 from causal.separation import minimal_separators as minimal_separators
 from causal.separation import open_path as open_path
 from causal.separation import separated as separated
+from causal.warrant import UnidentifiedWarning as UnidentifiedWarning
 from causal.witness import Disagreement as Disagreement
 from causal.witness import DiscreteModel as DiscreteModel
 from causal.witness import WitnessNotFound as WitnessNotFound
@@ -75,6 +77,7 @@ __all__ = [
     "Factor",
     "Graph",
     "Hedge",
+    "Hidden",
     "Instrument",
     "Joint",
     "Law",
@@ -88,6 +91,7 @@ __all__ = [
     "Separation",
     "Step",
     "Unidentifiable",
+    "UnidentifiedWarning",
     "WitnessNotFound",
     "abduct",
     "adjustment_set",

@@ -116,7 +116,7 @@ def simulate(
             if names is not None and name not in names:
                 continue
             if name in actions:
-                known = {p: values[p] for p in model.parents[name] if p in values}
+                known = {p: values[p] for p in model.visible(name) if p in values}
                 values[name] = act(model, name, actions[name], known, full)
             elif name in kept:
                 values[name] = kept[name]

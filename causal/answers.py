@@ -11,9 +11,10 @@ from causal.columns import Mechanisms, Table
 from causal.contrast import mean_contrast, needed_rows
 from causal.counterfactual import in_worlds
 from causal.effect import Effect
-from causal.identification.observational import identify
+from causal.guide import posterior
 from causal.law import states_of
 from causal.queries import sample_rows
+from causal.warrant import warrant_of
 
 __all__ = ["Question", "answer"]
 
@@ -47,7 +48,7 @@ class Question:
         """
         graph = model.graph
         treatments = frozenset({*model.interventions(self.do), *model.interventions(self.against)})
-        graph.names((self.outcome,))
+        model.names((self.outcome,))
         if not treatments:
             raise ValueError("effect: do and against name no variable")
         if self.outcome in treatments:
@@ -137,7 +138,7 @@ def answer(
         first, second = worlds[asked.outcome].unbind(axis)
         result, n = first - second, first.shape[axis]
     else:
-        rows, n = _rows_of(model, asked, draws, generator)
+        rows, drawn, n = _rows_of(model, asked, draws, generator)
         result = mean_contrast(
             model,
             asked.outcome,
@@ -145,28 +146,34 @@ def answer(
             rows,
             (n,) if draws is None else (draws, n),
             samples=asked.samples if asked.evidence is not None else 1,
+            drawn=drawn,
             generator=generator,
         )
-    treatments = {*asked.do, *asked.against}
-    formula = identify(model.graph, outcomes=asked.outcome, treatments=treatments)
+    warrant = warrant_of(model.projection, asked.outcome, arms, asked.given)
     return Effect(
         draws=(result.unsqueeze(0) if draws is None else result).detach(),
-        identified=str(formula),
+        identified=warrant.text,
         target=asked.text(n),
         level=level,
+        hedge=warrant.hedge,
     )
 
 
 def _rows_of(
     model: Mechanisms, asked: Question, draws: int | None, generator: torch.Generator | None
-) -> tuple[dict[str, Tensor], int]:
-    """The rows over which the effect is averaged, with the draws' axis."""
-    if asked.evidence is not None:
-        needed = needed_rows(model, asked.outcome, (asked.do, asked.against))
-        rows = model.rows(asked.evidence, sorted(needed))
-        if not rows:
-            raise ValueError("evidence is empty: give at least one column, for its rows")
-        n = len(next(iter(rows.values())))
-        return {name: (row if draws is None else row.unsqueeze(0)) for name, row in rows.items()}, n
-    n = POPULATION * asked.samples
-    return sample_rows(model, n, {}, asked.given or {}, draws, generator), n
+) -> tuple[dict[str, Tensor], dict[str, Tensor], int]:
+    """The rows over which the effect is averaged, with the draws' axis, and their hidden causes."""
+    if asked.evidence is None:
+        n = POPULATION * asked.samples
+        return sample_rows(model, n, {}, asked.given or {}, draws, generator), {}, n
+    needed = needed_rows(model, asked.outcome, (asked.do, asked.against))
+    unseen = [name for name in model.hidden if name in needed]
+    rows = model.rows(asked.evidence, model.variables if unseen else sorted(needed))
+    if not rows:
+        raise ValueError("evidence is empty: give at least one column, for its rows")
+    n = len(next(iter(rows.values())))
+    shared = {name: (row if draws is None else row.unsqueeze(0)) for name, row in rows.items()}
+    if not unseen:
+        return shared, {}, n
+    drawn = posterior(model, shared, n, draws, asked.samples).values
+    return shared, {name: drawn[name] for name in unseen}, n

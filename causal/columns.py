@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -9,7 +10,7 @@ import torch.distributions as td
 from torch import Tensor
 
 from causal.graph import Graph
-from causal.law import columns_of, encode, is_integer, law_at, states_of
+from causal.law import columns_of, encode, is_integer, law_over, states_of
 
 __all__ = ["Mechanism", "Mechanisms", "Table", "as_column"]
 
@@ -129,11 +130,15 @@ def _check_classes(name: str, column: Tensor, states: int) -> None:
 class Mechanisms:
     """A graph with a law and an order of parents for each variable: what queries work on.
 
+    Hidden common causes are nodes of the graph and no variables: they are neither given nor set.
+
     Attributes:
         graph: A graph without bidirected edges.
-        laws: The law of each variable.
-        parents: Each variable's parents in the order of its law's context.
+        laws: The law of each node.
+        parents: Each node's parents in the order of its law's context.
         like: A tensor of the dtype and on the device of the laws' parameters.
+        hidden: The nodes that are hidden causes, in sorted edge order.
+        guide: Their posterior given all variables, where there is one.
 
     Example:
         >>> import torch
@@ -152,13 +157,46 @@ class Mechanisms:
     laws: Mapping[str, Any]
     parents: Mapping[str, tuple[str, ...]]
     like: Tensor
+    hidden: tuple[str, ...] = ()
+    guide: Any = None
+
+    @cached_property
+    def variables(self) -> tuple[str, ...]:
+        """The nodes that are no hidden causes, sorted."""
+        return tuple(name for name in self.graph.nodes if name not in self.hidden)
+
+    @cached_property
+    def projection(self) -> Graph:
+        """The graph on the variables, hidden causes as bidirected edges."""
+        return self.graph.project(self.hidden) if self.hidden else self.graph
+
+    def names(self, names: str | Iterable[str]) -> frozenset[str]:
+        """A name or names as a set, each of them a variable.
+
+        Raises:
+            ValueError: One is not, or is a hidden cause.
+        """
+        chosen = frozenset((names,) if isinstance(names, str) else names)
+        hidden = sorted(chosen & set(self.hidden))
+        if hidden:
+            raise ValueError(
+                f"{hidden} are hidden causes, which cannot be observed, set or asked for: the "
+                f"variables are {list(self.variables)}"
+            )
+        return self.projection.names(chosen)
+
+    def visible(self, name: str) -> list[str]:
+        """The parents of a variable that an intervention can read: those that are not hidden."""
+        return [parent for parent in self.parents[name] if parent not in self.hidden]
+
+    def columns_of(self, name: str) -> tuple[str, ...]:
+        """Names of the columns that a node takes in a context."""
+        return columns_of(name, self.laws[name])
 
     def columns(self, name: str) -> tuple[str, ...]:
         """Names of the columns of a variable's context."""
-        self.graph.names(name)
-        return tuple(
-            c for parent in self.parents[name] for c in columns_of(parent, self.laws[parent])
-        )
+        self.names(name)
+        return tuple(column for parent in self.parents[name] for column in self.columns_of(parent))
 
     def event_shape(self, name: str) -> tuple[int, ...]:
         """Shape of one value of a variable."""
@@ -166,7 +204,13 @@ class Mechanisms:
 
     def context(self, name: str, values: Mapping[str, Tensor], rows: tuple[int, ...]) -> Tensor:
         r"""The context (\*batch, width) of a variable, its batch shape at least ``rows``."""
-        encoded = [encode(self.laws[p], values[p], self.like.dtype) for p in self.parents[name]]
+        return self.encoded(self.parents[name], values, rows)
+
+    def encoded(
+        self, names: Iterable[str], values: Mapping[str, Tensor], rows: tuple[int, ...]
+    ) -> Tensor:
+        r"""The columns (\*batch, width) of nodes in this order; batch shape at least ``rows``."""
+        encoded = [encode(self.laws[name], values[name], self.like.dtype) for name in names]
         batch = torch.broadcast_shapes(rows, *(column.shape[:-1] for column in encoded))
         columns = [column.expand(*batch, -1) for column in encoded]
         return torch.cat([self.like.new_zeros(*batch, 0), *columns], -1)
@@ -186,14 +230,7 @@ class Mechanisms:
             rows: The least batch shape.
             full: The batch shape wanted (after the laws have used their draws).
         """
-        context = self.context(name, values, rows)
-        distribution = law_at(self.laws[name], context)
-        if full is None or tuple(distribution.batch_shape) == full:
-            return distribution
-        try:
-            return distribution.expand(full)
-        except NotImplementedError:
-            return law_at(self.laws[name], context.expand(*full, -1))
+        return law_over(self.laws[name], self.context(name, values, rows), full)
 
     def _limit(self, name: str) -> bool:
         """Whether every child uses all columns of a variable as limits only."""
@@ -216,7 +253,7 @@ class Mechanisms:
         """
         if not isinstance(do, Mapping):
             raise TypeError(f"do takes values by variable, {{name: value}}, got {do!r}")
-        self.graph.names(do)
+        self.names(do)
         return do
 
     def rows(self, values: Table, required: Iterable[str] = ()) -> dict[str, Tensor]:
@@ -234,10 +271,10 @@ class Mechanisms:
             raise TypeError(
                 f"rows are columns by name, {{name: (batch,) tensor}}, got {type(values).__name__}"
             )
-        unknown = sorted(str(name) for name in values if name not in self.graph)
+        unknown = sorted(str(name) for name in values if name not in self.variables)
         if unknown:
             raise ValueError(
-                f"unknown column(s) {unknown}: the variables are {list(self.graph.nodes)}"
+                f"unknown column(s) {unknown}: the variables are {list(self.variables)}"
             )
         missing = sorted(set(required) - set(values))
         if missing:

@@ -1,6 +1,6 @@
 """What a model checks when it is put together (floor 2)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from causal.columns import Mechanism, Mechanisms
 from causal.draws import fixed, seeded
-from causal.graph import Graph
-from causal.law import draw_from, states_of, width_of
+from causal.graph import Edge, Graph
+from causal.guide import guided
+from causal.law import draw_from, states_of
 
 __all__ = ["arranged", "safe_key", "try_laws"]
 
@@ -29,12 +30,17 @@ def safe_key(name: str) -> str:
 
 
 def arranged(
-    graph: Graph, laws: Mapping[str, Any]
+    graph: Graph, laws: Mapping[str, Any], causes: Mapping[str, Edge] | None = None
 ) -> tuple[dict[str, nn.Module], dict[str, tuple[str, ...]]]:
     """Laws and orders of parents by variable, checked against the graph.
 
+    Args:
+        graph: The graph.
+        laws: A Law, or a Mechanism, for each variable.
+        causes: The ends of the edge of each hidden cause, which follows the parents of both.
+
     Raises:
-        ValueError: Bidirected edges, missing or superfluous laws, an order that is not of the
+        ValueError: Missing or superfluous laws, an order that is not of the
             parents.
         TypeError: Something that is no Law.
 
@@ -50,12 +56,6 @@ def arranged(
         raise TypeError(f"expected a causal.Graph, got {graph!r}: use Graph.parse for arrow text")
     if not isinstance(laws, Mapping):
         raise TypeError(f"laws are given by variable, {{name: law}}, got {type(laws).__name__}")
-    if graph.bidirected:
-        edges = ", ".join(f"{a} <-> {b}" for a, b in sorted(graph.bidirected))
-        raise ValueError(
-            f"the graph has hidden common causes ({edges}), for which an SCM has no laws: put each "
-            "hidden cause in the graph as a node, or leave the edges out"
-        )
     missing, extra = sorted(set(graph.nodes) - set(laws)), sorted(set(laws) - set(graph.nodes))
     if missing:
         raise ValueError(f"no law for {missing}: give one for each of {list(graph.nodes)}")
@@ -79,7 +79,9 @@ def arranged(
                 + (f"lacks {lacking}" if isinstance(law, nn.Module) else "is no nn.Module")
             )
         states_of(law)
-        modules[name], parents[name] = law, order
+        hidden = (cause for cause, ends in (causes or {}).items() if name in ends)
+        modules[name], parents[name] = law, (*order, *hidden)
+    parents.update(dict.fromkeys(causes or {}, ()))
     return modules, parents
 
 
@@ -109,13 +111,8 @@ def try_laws(module: nn.Module, model: Mechanisms) -> None:
         >>> import torch
         >>> try_laws(torch.nn.Identity(), Mechanisms(Graph.parse(""), {}, {}, torch.zeros(())))
     """
-    for name in model.graph.order:
-        bind = getattr(model.laws[name], "bind_columns", None)
-        if callable(bind):
-            try:
-                bind(model.columns(name))
-            except (ValueError, KeyError, IndexError) as error:
-                raise ValueError(_misfit(model, name, error)) from error
+    for name in model.variables:
+        _bind(model.laws[name], f"law of {name!r}", model.columns(name))
     values: dict[str, Tensor] = {}
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad(), _evaluating(module), seeded(generator), fixed(module):
@@ -125,18 +122,54 @@ def try_laws(module: nn.Module, model: Mechanisms) -> None:
                 distribution = model.at(name, values, (2,), (2,))
                 values[name] = draw_from(distribution)
             except Exception as error:
-                raise ValueError(_misfit(model, name, error)) from error
+                message = _misfit(f"law of {name!r}", model.columns(name), error)
+                raise ValueError(message) from error
             if tuple(distribution.event_shape) != tuple(law.event_shape):
                 raise ValueError(
                     f"the law of {name!r} states event_shape {tuple(law.event_shape)} but returns "
                     f"a distribution with {tuple(distribution.event_shape)}"
                 )
 
+        if model.guide is not None:
+            _try_guide(model, values)
 
-def _misfit(model: Mechanisms, name: str, error: Exception) -> str:
-    columns = model.columns(name)
-    width = sum(width_of(model.laws[parent]) for parent in model.parents[name])
+
+def _try_guide(model: Mechanisms, values: dict[str, Tensor]) -> None:
+    """Bind columns, then run the guide on two rows.
+
+    Raises:
+        ValueError: It does not fit.
+    """
+    columns = [column for name in model.variables for column in model.columns_of(name)]
+    _bind(model.guide.law, "guide", columns)
+    try:
+        distribution = guided(model, values, (2,))
+    except Exception as error:
+        raise ValueError(_misfit("guide", columns, error)) from error
+    if tuple(distribution.event_shape) != tuple(model.guide.law.event_shape):
+        raise ValueError(
+            f"the guide states event_shape {tuple(model.guide.law.event_shape)} but returns a "
+            f"distribution with {tuple(distribution.event_shape)}"
+        )
+    if not distribution.has_rsample:
+        raise ValueError(
+            f"the guide returns a {type(distribution).__name__}, whose draws carry no gradient: "
+            "use a distribution with rsample"
+        )
+
+
+def _bind(law: Any, what: str, columns: Sequence[str]) -> None:
+    """Tell a law the names of its context's columns, if it wants to know."""
+    bind = getattr(law, "bind_columns", None)
+    if callable(bind):
+        try:
+            bind(tuple(columns))
+        except (ValueError, KeyError, IndexError) as error:
+            raise ValueError(_misfit(what, columns, error)) from error
+
+
+def _misfit(what: str, columns: Sequence[str], error: Exception) -> str:
     return (
-        f"the law of {name!r} does not take its context of width {width}, columns "
-        f"{list(columns)}: {type(error).__name__}: {error}"
+        f"the {what} does not take its context of width {len(columns)}, columns {list(columns)}: "
+        f"{type(error).__name__}: {error}"
     )

@@ -55,7 +55,7 @@ def _roles(
             acted.add(name)
             action = arm[name]
             if callable(action) and not isinstance(action, Tensor | td.Distribution):
-                pending += model.parents[name]
+                pending += model.visible(name)
         elif name in below:
             simulated.add(name)
             pending += model.parents[name]
@@ -72,6 +72,7 @@ def mean_contrast(
     full: tuple[int, ...],
     *,
     samples: int = 1,
+    drawn: Mapping[str, Tensor] | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     r"""Mean of the outcome over rows in the first arm minus the second, (\*draws, \*event).
@@ -87,6 +88,7 @@ def mean_contrast(
         rows: Observed (\*draws, batch, \*event), the draws' axis of 1 where rows are shared.
         full: Batch shape (\*draws, batch).
         samples: Simulated values per row and draw, where something other than the outcome is.
+        drawn: Hidden causes of the rows, (\*draws, samples, batch, \*event).
         generator: Source of randomness.
 
     Example:
@@ -102,12 +104,15 @@ def mean_contrast(
         >>> mean_contrast(model, "Y", ({"X": 1.0}, {"X": 0.0}), {}, (3,))
         tensor(2.)
     """
-    random = any(_roles(model, outcome, arm, arms).simulated - {outcome} for arm in arms)
+    drawn = drawn or {}
+    random = bool(drawn) or any(
+        _roles(model, outcome, arm, arms).simulated - {outcome} for arm in arms
+    )
     common = torch.Generator().manual_seed(_seed(generator))
     state = common.get_state()
     at = len(full) - 1
     wide = (*full[:at], samples if random else 1, full[-1])
-    seen = {name: row.unsqueeze(at) for name, row in rows.items()}
+    seen = {**{name: row.unsqueeze(at) for name, row in rows.items()}, **drawn}
     means = []
     for arm in arms:
         common.set_state(state)

@@ -11,6 +11,7 @@ from torch import Tensor
 from causal.ancestral import act
 from causal.columns import Mechanisms, Table
 from causal.draws import seeded
+from causal.guide import posterior
 from causal.noise import NoiseNotRecoverable, abduct, replay
 
 __all__ = ["Counterfactual", "in_worlds"]
@@ -22,7 +23,10 @@ class Counterfactual(Mapping[str, Tensor]):
 
     Attributes:
         columns: The columns by name.
-        conventions: The convention used for each variable whose noise needed one.
+        conventions: The convention used for each variable whose noise needed one; "guide" for each
+            hidden cause, which was drawn from the guide: the result is then no longer exact.
+        identified: With hidden causes, the formula of what the interventions do to the population,
+            or why there is none: the result then rests on the form of the laws.
 
     Example:
         >>> import torch
@@ -33,6 +37,7 @@ class Counterfactual(Mapping[str, Tensor]):
 
     columns: Mapping[str, Tensor]
     conventions: Mapping[str, str]
+    identified: str = ""
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.columns:
@@ -60,7 +65,8 @@ def in_worlds(
 
     Abduct the noise :math:`\epsilon_v = f_v^{-1}(x_v; x_{pa(v)})` of the strict descendants of what
     is intervened on; act; replay :math:`x'_v = f_v(\epsilon_v; x'_{pa(v)})`. One noise serves all
-    worlds. In rows where all parents keep their values a variable keeps its own, exactly.
+    worlds. In rows where all parents keep their values a variable keeps its own, exactly. Hidden
+    causes are drawn from the guide given the whole row, once for all worlds.
 
     Args:
         model: Graph and laws, inside ``fixed(…, draws)``.
@@ -97,20 +103,25 @@ def in_worlds(
     acted = {name for world in worlds for name in model.interventions(world)}
     moved = {name for world in worlds for name in _strict(model, world) - set(world)} & wanted
     needed = moved | {p for name in moved for p in model.parents[name]}
-    needed |= {p for name in acted if _reads(worlds, name) for p in model.parents[name]}
+    needed |= {p for name in acted if _reads(worlds, name) for p in model.visible(name)}
     # What an intervention sets in every world, and no noise is abducted from, need not be seen.
     needed = (needed | acted) - _always_set(model, worlds, moved)
-    rows = model.rows(evidence, sorted(needed))
+    unseen = [name for name in model.hidden if name in needed]
+    rows = model.rows(evidence, model.variables if unseen else sorted(needed))
     if not rows:
         raise ValueError("evidence is empty: give at least one column, for its rows")
     n = len(next(iter(rows.values())))
     lead = () if draws is None else (draws,)
     seen = {name: row if draws is None else row.unsqueeze(0) for name, row in rows.items()}
     named = _conventions(model, convention)
+    if unseen:
+        drawn = posterior(model, seen, n, draws).values
+        seen |= {name: drawn[name] for name in unseen}
     with seeded(generator):
         noise, used = _abduct(model, seen, moved, (*lead, n), named)
         columns = _replay(model, seen, noise, worlds, (*lead, len(worlds), n), used)
-    found = [name for name in graph.nodes if name in columns and name in wanted]
+    found = [name for name in model.variables if name in columns and name in wanted]
+    used |= dict.fromkeys(unseen, "guide")
     return Counterfactual({name: columns[name] for name in found}, used)
 
 
@@ -137,7 +148,7 @@ def _conventions(
     model: Mechanisms, convention: str | Mapping[str, str] | None
 ) -> Mapping[str, str]:
     if isinstance(convention, Mapping):
-        model.graph.names(convention)
+        model.names(convention)
         return convention
     return {} if convention is None else dict.fromkeys(model.graph.nodes, convention)
 
@@ -212,7 +223,7 @@ def _replay(
             parts = list(value.unbind(at))
             for k, world in enumerate(worlds):
                 if name in world:
-                    known = {p: values[p].select(at, k) for p in model.parents[name] if p in values}
+                    known = {p: values[p].select(at, k) for p in model.visible(name) if p in values}
                     parts[k] = act(model, name, world[name], known, single)
             value = torch.stack(parts, at)
         values[name] = value

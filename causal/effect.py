@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from causal.identification.refusal import Hedge
+
 __all__ = ["Effect"]
 
 
@@ -15,9 +17,11 @@ class Effect:
     Attributes:
         draws: The effect in each draw, (draws, \*shape): shape () for an average, (batch,) for
             individual effects. One draw where none were asked for.
-        identified: The formula that makes the effect a function of the observed distribution.
+        identified: The formula that makes the effect a function of the observed distribution; where
+            there is none, why, and that the effect rests on the form of the laws.
         target: What was asked, in words.
         level: Default probability of `interval`.
+        hedge: The witness that there is no formula, else None.
 
     Example:
         >>> import torch
@@ -33,6 +37,7 @@ class Effect:
     identified: str
     target: str
     level: float = 0.9
+    hedge: Hedge | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:

@@ -25,6 +25,7 @@ __all__ = [
     "encode",
     "is_integer",
     "law_at",
+    "law_over",
     "log_probability_of",
     "states_of",
     "width_of",
@@ -257,6 +258,28 @@ def law_at(law: Any, context: Tensor) -> td.Distribution:
             f"shape {tuple(context.shape)}: expected {rows} (is a squeeze(-1) missing?)"
         )
     return distribution.expand(torch.broadcast_shapes(batch, rows))
+
+
+def law_over(law: Any, context: Tensor, full: tuple[int, ...] | None) -> td.Distribution:
+    """The law's distribution at ``context``, expanded to the batch shape ``full``.
+
+    A distribution that cannot be expanded is made from an expanded context.
+
+    Raises:
+        ValueError: The batch shape does not come from the context's.
+
+    Example:
+        >>> law = lambda context: torch.distributions.Normal(context.sum(-1), 1.0)
+        >>> law_over(law, torch.zeros(1, 5, 2), (3, 5)).batch_shape
+        torch.Size([3, 5])
+    """
+    distribution = law_at(law, context)
+    if full is None or tuple(distribution.batch_shape) == full:
+        return distribution
+    try:
+        return distribution.expand(full)
+    except NotImplementedError:
+        return law_at(law, context.expand(*full, -1))
 
 
 def log_probability_of(distribution: td.Distribution, value: Tensor, name: str = "y") -> Tensor:

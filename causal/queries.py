@@ -8,6 +8,7 @@ import torch.distributions as td
 from torch import Tensor
 
 from causal.ancestral import log_density, simulate
+from causal.bound import lower_bound
 from causal.columns import Mechanisms, Table
 from causal.factor import Factor
 from causal.law import is_integer, states_of
@@ -54,7 +55,9 @@ def sample_rows(
     draws: int | None,
     generator: torch.Generator | None,
 ) -> dict[str, Tensor]:
-    r"""``n`` rows of all variables, (\*draws, n, \*event); see ``SCM.sample``.
+    r"""``n`` rows of all variables, (\*draws, n, \*event), and of their hidden causes.
+
+    See ``SCM.sample``.
 
     Raises:
         ValueError: Unknown names, or a condition that cannot be met.
@@ -70,7 +73,7 @@ def sample_rows(
         raise ValueError(f"n is a number of rows, got {n}")
     graph, full = model.graph, _lead(draws, n)
     model.interventions(do)
-    graph.names(given)
+    model.names(given)
     both = sorted(set(do) & set(given))
     if both:
         raise ValueError(f"{both} are in do and in given: condition on what is not intervened on")
@@ -125,9 +128,11 @@ def _by_rejection(
     """Simulate, keep the rows that meet the condition, until each draw has ``n`` of them."""
     endless = sorted(name for name in kept if states_of(model.laws[name]) is None)
     if endless:
+        unseen = sorted(model.graph.remove_incoming(do).ancestors(endless) & set(model.hidden))
+        causes = f", and {unseen} are hidden" if unseen else "; condition on those too"
         raise ValueError(
             f"given {endless}: a continuous variable can be conditioned on only together with all "
-            "its ancestors; condition on those too, or on classes"
+            f"its ancestors{causes}, or on classes"
         )
     one = {name: row[:1] for name, row in kept.items()}
     if any(bool((row != one[name]).any()) for name, row in kept.items()):
@@ -170,8 +175,11 @@ def score_rows(
     do: Action,
     draws: int | None,
     generator: torch.Generator | None,
+    samples: int = 1,
 ) -> Tensor:
     r"""Log density of rows given others, (\*draws, batch); see ``SCM.log_probability``.
+
+    With hidden causes among the ancestors it is the lower bound of `causal.bound`.
 
     Raises:
         ValueError: Bad rows, or a marginal without a closed form.
@@ -214,6 +222,14 @@ def score_rows(
         acted = simulate(model, full, actions=do, kept=kept, names=names, generator=generator)
         total = log_density(model, acted, set(rows) - conditions, (*lead, n))
         return total.expand(_lead(draws, n))
+    if model.hidden:
+        if not _closed(model, conditions, do):
+            raise ValueError(
+                f"a condition on {sorted(conditions)}, which share hidden causes with others, has "
+                "no bound: of log p(values, given) − log p(given) both would be bounds"
+            )
+        wanted = set(rows) - conditions
+        return lower_bound(model, rows, wanted, do, draws, samples, generator)
     endless = infinite(model)
     if endless:
         raise ValueError(_lacking(model, set(rows), conditions, do, endless))

@@ -1,25 +1,28 @@
 """A causal graph with a Law for each variable, as one module and one Pyro program (floor 3)."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import pyro
 import torch
-from pyro.poutine.runtime import am_i_wrapped
 from torch import Tensor, nn
 
 from causal.answers import Question, answer
 from causal.columns import Mechanisms, Table
 from causal.construction import arranged, safe_key, try_laws
 from causal.counterfactual import Counterfactual, in_worlds
-from causal.draws import Random, divergence, fixed
+from causal.draws import fixed
 from causal.effect import Effect
 from causal.factor import Factor
-from causal.graph import Graph
-from causal.intervention import PROGRAMS
-from causal.law import as_pyro, columns_of, states_of
+from causal.graph import Edge, Graph
+from causal.guide import Guide
+from causal.hidden import Hidden, expanded, named_causes, settled
+from causal.law import columns_of
+from causal.meaning import check_meaning, meaning
+from causal.program import empty_program, guide_program, model_program
 from causal.queries import sample_rows, score_rows
 from causal.tables import joint_table
+from causal.warrant import Warrant, warn_if_unidentified, warrant_of_worlds
 
 __all__ = ["SCM"]
 
@@ -34,13 +37,26 @@ class SCM(nn.Module):
     draws of random weights, which become the leading axis of the result, and a ``generator``. They
     never touch Pyro's parameter store; ``forward`` is the Pyro program.
 
+    Each bidirected edge is a hidden common cause, a standard normal vector for each row. Its
+    columns follow those of the parents, in sorted edge order, in the contexts at both ends.
+    `log_probability` is then the lower bound that `bound` names, and what is asked about observed
+    rows needs a guide.
+
     Args:
-        graph: A graph without bidirected edges.
+        graph: The graph.
         laws: A Law, or a Mechanism, for each variable.
+        hidden: `Hidden` causes by edge; one column for edges that are not named.
+        guide: A Law of all hidden columns (`hidden_columns`, one vector) given all variables'
+            columns (`guide_columns`). An ELBO trains it together with the laws.
+
+    Attributes:
+        graph: The graph.
+        hidden: The hidden cause of each bidirected edge.
+        guide: The guide, whose Law is ``guide.law``, or None.
 
     Raises:
-        ValueError: Bidirected edges, a missing or superfluous law, or a law that does not take its
-            context or return what it states; the variable is named.
+        ValueError: A missing or superfluous law, an edge that the graph lacks, or a law or guide
+            that does not take its context or return what it states; the variable is named.
 
     Example:
         >>> import torch
@@ -64,11 +80,25 @@ class SCM(nn.Module):
         tensor(2.)
     """
 
-    def __init__(self, graph: Graph, laws: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        laws: Mapping[str, Any],
+        *,
+        hidden: Mapping[Edge, Hidden] | None = None,
+        guide: Any = None,
+    ) -> None:
         super().__init__()
-        modules, self._parents = arranged(graph, laws)
+        causes = named_causes(graph) if isinstance(graph, Graph) else {}
+        modules, self._parents = arranged(graph, laws, causes)
         self.graph = graph
+        self.hidden = settled(graph, hidden)
+        self._causes = {name: self.hidden[edge] for name, edge in causes.items()}
+        self._expanded = expanded(graph)
         self.laws = nn.ModuleDict({safe_key(name): modules[name] for name in graph.nodes})
+        if guide is not None and not causes:
+            raise ValueError("a guide is for hidden causes: the graph has no bidirected edge")
+        self.guide = None if guide is None else Guide(guide, len(self.hidden_columns))
         try_laws(self, self._mechanisms())
 
     @property
@@ -89,25 +119,36 @@ class SCM(nn.Module):
         """Names of the columns of a variable's context, in order."""
         return self._mechanisms().columns(name)
 
+    @property
+    def hidden_columns(self) -> tuple[str, ...]:
+        """Names of all hidden columns, in the order of the guide's values."""
+        return tuple(c for name, law in self._causes.items() for c in columns_of(name, law))
+
+    @property
+    def guide_columns(self) -> tuple[str, ...]:
+        """Names of all variables' columns, in the order of the guide's context."""
+        return tuple(c for name in self.variables for c in columns_of(name, self.law(name)))
+
+    @property
+    def bound(self) -> str | None:
+        """What `log_probability` is of complete rows: the name of a lower bound; None if exact."""
+        return "evidence lower bound" if self.hidden else None
+
     def _mechanisms(self) -> Mechanisms:
         tensors = (t for group in (self.parameters(), self.buffers()) for t in group)
         like = next((t for t in tensors if t.is_floating_point()), torch.zeros(()))
-        laws = {name: self.law(name) for name in self.graph.nodes}
-        return Mechanisms(self.graph, laws, self._parents, like.detach().new_zeros(()))
+        laws = {**{name: self.law(name) for name in self.graph.nodes}, **self._causes}
+        zero, causes = like.detach().new_zeros(()), tuple(self._causes)
+        return Mechanisms(self._expanded, laws, self._parents, zero, causes, self.guide)
 
     def extra_repr(self) -> str:
-        """The graph, in the module's text."""
-        return repr(self.graph)
+        """The graph, in the module's text, and what `log_probability` is if it is not exact."""
+        causes = f", hidden={self.hidden}, log_probability={self.bound!r}" if self.hidden else ""
+        return f"{self.graph!r}{causes}"
 
     def get_extra_state(self) -> dict[str, Any]:
         """What the weights mean: the graph, every context's columns, every variable's encoding."""
-        names = self.graph.nodes
-        return {
-            "graph": str(self.graph),
-            "columns": {name: list(self.columns(name)) for name in names},
-            "encodings": {name: list(columns_of(name, self.law(name))) for name in names},
-            "states": {name: states_of(self.law(name)) for name in names},
-        }
+        return meaning(str(self.graph), self._mechanisms())
 
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
         """Check on loading that the weights were stored for this graph and these columns.
@@ -115,17 +156,7 @@ class SCM(nn.Module):
         Raises:
             ValueError: They were not; the message says where they differ.
         """
-        for part, mine in self.get_extra_state().items():
-            theirs = state.get(part)
-            if theirs == mine:
-                continue
-            if isinstance(mine, dict) and isinstance(theirs, Mapping):
-                name = next(n for n in sorted({*mine, *theirs}) if mine.get(n) != theirs.get(n))
-                part, mine, theirs = f"{part} of {name!r}", mine.get(name), theirs.get(name)
-            raise ValueError(
-                f"the stored weights are of another model: its {part} is {theirs!r}, this one has "
-                f"{mine!r}"
-            )
+        check_meaning(self.get_extra_state(), state)
 
     @torch.no_grad()
     def sample(
@@ -154,7 +185,8 @@ class SCM(nn.Module):
         if not isinstance(n, int):
             raise TypeError(f"n is a number of rows, got {n!r}")
         with fixed(self, draws, generator) as draws:
-            return sample_rows(self._mechanisms(), n, do or {}, given or {}, draws, generator)
+            rows = sample_rows(self._mechanisms(), n, do or {}, given or {}, draws, generator)
+        return {name: rows[name] for name in self.variables}
 
     def log_probability(
         self,
@@ -163,27 +195,32 @@ class SCM(nn.Module):
         *,
         draws: int | None = None,
         do: Action | None = None,
+        samples: int = 1,
         generator: torch.Generator | None = None,
     ) -> Tensor:
         r"""Log density of rows, :math:`\log p(values \mid given, do)`, (\*draws, batch).
 
         Any set of variables that holds its ancestors (those under ``do`` cut off), any set at all
         where all variables are finite. Terms of variables under ``do`` are left out, and their
-        values in the rows are overridden.
+        values in the rows are overridden. Where hidden causes are among the ancestors, it is not
+        exact: rows of all variables give an estimate of a lower bound; see `causal.bound`.
 
         Args:
             values: Rows ``{name: (batch, *event)}``.
             given: Rows of further variables, or names among ``values``, to condition on.
             draws: Number of weight draws; None for one draw without an axis.
             do: Interventions.
-            generator: Source of the weight draws.
+            samples: Draws of the hidden causes whose weights are averaged; more are nearer to the
+                log density.
+            generator: Source of the draws.
 
         Raises:
-            ValueError: Bad rows, or a marginal that has no closed form.
+            ValueError: Bad rows, a marginal that has no closed form, or hidden causes without a
+                guide.
         """
         with fixed(self, draws, generator) as draws:
             model = self._mechanisms()
-            return score_rows(model, values, given, do or {}, draws, generator)
+            return score_rows(model, values, given, do or {}, draws, generator, samples)
 
     def factor(
         self, *, draws: int | None = None, generator: torch.Generator | None = None
@@ -195,7 +232,8 @@ class SCM(nn.Module):
             generator: Source of the weight draws.
 
         Raises:
-            ValueError: A variable is not finite, or the table is too large.
+            ValueError: There are hidden causes, a variable is not finite, or the table is too
+                large.
         """
         with fixed(self, draws, generator) as draws:
             return joint_table(self._mechanisms(), draws)
@@ -211,7 +249,9 @@ class SCM(nn.Module):
     ) -> Counterfactual:
         r"""The observed rows in other worlds, (\*draws, worlds, batch, \*event).
 
-        Gradients flow to the laws' parameters. See `causal.counterfactual.in_worlds`.
+        Gradients flow to the laws' parameters. See `causal.counterfactual.in_worlds`. Hidden causes
+        are drawn from the guide, once for each draw and row and for all worlds; the result's
+        ``conventions`` then say "guide", and ``identified`` if the interventions have a formula.
 
         Args:
             evidence: Rows ``{name: (batch, *event)}``.
@@ -224,10 +264,13 @@ class SCM(nn.Module):
         Raises:
             ValueError: Evidence or interventions are incomplete or do not fit.
             NoiseNotRecoverable: A law needs a convention, or knows none.
+
+        Warns:
+            UnidentifiedWarning: The interventions' effects on the population have no formula.
         """
         worlds = [do] if isinstance(do, Mapping) else list(do)
         with fixed(self, draws, generator) as draws:
-            return in_worlds(
+            found = in_worlds(
                 self._mechanisms(),
                 evidence,
                 worlds,
@@ -235,6 +278,11 @@ class SCM(nn.Module):
                 convention=convention,
                 generator=generator,
             )
+        if not any(name in found.conventions for name in self._causes):
+            return found
+        warrant = warrant_of_worlds(self.graph, worlds)
+        warn_if_unidentified(warrant, 2)
+        return replace(found, identified=warrant.text)
 
     @torch.no_grad()
     def effect(
@@ -257,7 +305,8 @@ class SCM(nn.Module):
         With ``evidence`` on those rows: what no treatment reaches stays as observed, mediators are
         simulated. With ``given`` in the part of the population where it holds, else in all of it:
         1,024 × ``samples`` rows of `sample` for each draw. The outcome's law gives its mean where
-        it knows one.
+        it knows one. Hidden causes come from their prior in a population, and from the guide for
+        rows of evidence, ``samples`` times for each draw.
 
         Args:
             outcome: The variable whose mean is compared.
@@ -274,10 +323,15 @@ class SCM(nn.Module):
 
         Raises:
             ValueError: Both evidence and given, bad rows, an outcome without a mean.
+
+        Warns:
+            UnidentifiedWarning: The effect has no formula, so that it rests on the laws' form.
         """
         asked = Question(outcome, do, against, evidence, given, samples, individual)
         with fixed(self, draws, generator) as draws:
-            return answer(self._mechanisms(), asked, draws, level, convention, generator)
+            effect = answer(self._mechanisms(), asked, draws, level, convention, generator)
+        warn_if_unidentified(Warrant(effect.identified, effect.hedge), 3)
+        return effect
 
     def forward(
         self, data: Table | None = None, *, n: int | None = None, data_size: int | None = None
@@ -285,8 +339,8 @@ class SCM(nn.Module):
         r"""The Pyro program: parameters, one plate of rows, one site per variable.
 
         Parameters are registered by ``pyro.module("scm", self)``. Sites are named as the variables;
-        those in ``data`` are observed. Random weights are drawn once, and their divergence from the
-        prior enters the density by ``pyro.factor``.
+        those in ``data`` are observed; hidden causes have sites such as ``"X<->Y"``. Random weights
+        are drawn once, and their divergence from the prior enters the density by ``pyro.factor``.
 
         Args:
             data: Observed rows ``{name: (batch, *event)}``.
@@ -297,59 +351,28 @@ class SCM(nn.Module):
             ValueError: Bad rows, or neither data nor ``n``.
             RuntimeError: Pyro's store holds the parameters of another SCM.
         """
-        self._register()
-        model = self._mechanisms()
-        rows = model.rows({} if data is None else data)
-        length = {len(row) for row in rows.values()} | ({n} if n is not None else set())
-        if len(length) != 1:
-            raise ValueError(f"give data, or n rows to sample: got lengths {sorted(length)}")
-        (n,) = length
-        if data_size is not None and data_size < n:
-            raise ValueError(f"data_size={data_size} is less than the {n} rows of the minibatch")
-        values: dict[str, Tensor] = {}
-        with PROGRAMS, fixed(self):
-            random = any(isinstance(part, Random) for part in self.modules())
-            if random and am_i_wrapped():  # outside of inference there is no density
-                pyro.factor(self._site("divergence"), -divergence(self))
-            subsample = torch.arange(n, device=model.like.device)
-            units = pyro.plate(self._site("units"), data_size or n, subsample=subsample, dim=-1)
-            with units:
-                for name in self.graph.order:
-                    law: Any = as_pyro(model.at(name, values, (n,)))
-                    values[name] = pyro.sample(name, law, obs=rows.get(name))
-        return values
+        return model_program(self, self._mechanisms(), data, n, data_size)
 
-    def _site(self, name: str) -> str:
-        """A site's name that is no variable's."""
-        while name in self.graph:
-            name += "_"
-        return name
+    def pyro_guide(
+        self,
+        data: Table,
+        *,
+        n: int | None = None,  # noqa: ARG002 - SVI gives both programs the same arguments
+        data_size: int | None = None,
+    ) -> None:
+        """The guide for ``SVI(scm, scm.pyro_guide, …)``: hidden causes given complete rows.
 
-    def _register(self) -> None:
-        trained = [name for name, p in self.named_parameters() if p.requires_grad]
-        if len(trained) == len(list(self.parameters())) or not self.training:
-            pyro.module("scm", self)
-        else:  # pyro.module would warn about each frozen parameter
-            for name in trained:
-                pyro.param(f"scm$$${name}", self.get_parameter(name))
-        store = pyro.get_param_store()
-        for name in trained:
-            key = f"scm$$${name}"
-            if key in store and store._params[key] is not self.get_parameter(name):
-                raise RuntimeError(
-                    "Pyro's parameter store holds the parameters of another SCM, which would be "
-                    "trained in place of this one's: call pyro.clear_param_store() first"
-                )
+        Raises:
+            ValueError: Bad or missing rows, or there are hidden causes and no guide.
+            RuntimeError: Pyro's store holds the parameters of another SCM.
+        """
+        guide_program(self, self._mechanisms(), data, data_size)
 
     def empty_guide(self, data: Table | None = None, **kwargs: Any) -> None:  # noqa: ARG002
         """The guide for ``SVI(scm, scm.empty_guide, …)``: what is random is in the weights.
 
         Raises:
-            ValueError: The data lack a column, which would need a guide of its own.
+            ValueError: There are hidden causes, or the data lack a column: either would need a
+                site in the guide.
         """
-        missing = [] if data is None else [name for name in self.graph.nodes if name not in data]
-        if missing:
-            raise ValueError(
-                f"missing column(s) {missing}: what is not observed needs a site in a guide of "
-                "your own, the empty guide has none"
-            )
+        empty_program(self._mechanisms(), data)

@@ -42,7 +42,8 @@ def joint_table(
         A Factor with values (\*draws, \*cardinalities); gradients reach the laws' parameters.
 
     Raises:
-        ValueError: A variable is not finite, or the table has more than `LARGEST` cells.
+        ValueError: There are hidden causes, a variable is not finite, or the table has more than
+            `LARGEST` cells.
 
     Example:
         >>> import torch
@@ -50,6 +51,11 @@ def joint_table(
         >>> joint_table(Mechanisms(Graph.parse(""), {}, {}, torch.zeros(())), None).values
         tensor(1.)
     """
+    if model.hidden:
+        raise ValueError(
+            f"the joint table of a model with hidden causes {list(model.hidden)} has no closed "
+            "form: use sample, or log_probability, which is a lower bound then"
+        )
     endless = infinite(model)
     if endless:
         raise ValueError(

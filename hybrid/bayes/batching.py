@@ -58,8 +58,10 @@ def is_random(module: nn.Module) -> bool:
 
 
 def _is_random_itself(module: nn.Module) -> bool:
-    # On the class: a miss on a module instance is slow.
-    return callable(getattr(type(module), "fixed", None))
+    # On the class: a miss on a module instance is slow. What has no divergence holds noise, as the
+    # guide of hidden causes does, and no weights.
+    kind = type(module)
+    return callable(getattr(kind, "fixed", None)) and callable(getattr(kind, "divergence", None))
 
 
 def in_dtype_of(law: nn.Module, context: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 
 from torch import nn
 
+from causal.guide import Guide
 from hybrid.bayes.batching import is_random
 from hybrid.bayes.mean_field import MeanField
 from hybrid.bayes.posterior import Family, Posterior
@@ -28,7 +29,8 @@ def variational(
 
     - A Law of the form ``link(body(context))`` stays the same Law, with its body in a `Posterior`.
     - A module that contains such Laws (an SCM) is copied with each of them converted; Laws whose
-      bodies have no chosen parameter stay as they are.
+      bodies have no chosen parameter stay as they are, and so does the guide of hidden causes,
+      which is itself a posterior.
     - Any other Layer becomes a `Posterior`.
 
     Args:
@@ -90,7 +92,12 @@ def _family(family: Family | None, prior: Literal["zero", "initial"] | None) -> 
 def _check_shared(module: nn.Module, chosen: set[int]) -> None:
     """Raise where two laws would each give the same weight a distribution of its own."""
     owner: dict[int, str] = {}
-    laws = ((name, part) for name, part in module.named_modules() if _is_law(part))
+    guided = {id(part) for guide in _guides(module) for part in guide.modules()}
+    laws = (
+        (name, part)
+        for name, part in module.named_modules()
+        if _is_law(part) and id(part) not in guided
+    )
     for name, law in laws:
         for path, value in law.get_submodule("body").named_parameters():
             other = owner.setdefault(id(value), name)
@@ -108,6 +115,9 @@ def _convert(
     if id(module) in done:
         return done[id(module)]
     parts: dict[str, nn.Module] = {}
+    if isinstance(module, Guide):
+        done[id(module)] = module
+        return module
     if _is_law(module):
         body = module.get_submodule("body")
         names = [name for name, value in body.named_parameters() if id(value) in chosen]
@@ -131,6 +141,10 @@ def _with_parts(module: nn.Module, parts: Mapping[str, nn.Module]) -> nn.Module:
             copy.__dict__[name] = value.copy()
     copy._modules.update(parts)
     return copy
+
+
+def _guides(module: nn.Module) -> list[Guide]:
+    return [part for part in module.modules() if isinstance(part, Guide)]
 
 
 def _is_law(module: nn.Module) -> bool:
