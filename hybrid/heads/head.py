@@ -6,7 +6,7 @@ parameter; the link is a pure function from numbers to a distribution.
 
 import abc
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -17,7 +17,16 @@ from causal.draws import fixed
 from hybrid.bayes.batching import batched, in_dtype_of
 from hybrid.layers import Constant, Readout, in_features_of, out_features_of
 
-__all__ = ["Head", "attach", "checking", "expanded", "placed_like", "vector_shape"]
+__all__ = [
+    "Head",
+    "attach",
+    "checking",
+    "entries",
+    "expanded",
+    "joined",
+    "placed_like",
+    "vector_shape",
+]
 
 Placed = TypeVar("Placed", bound=nn.Module)
 Expandable = TypeVar("Expandable", bound=Distribution)
@@ -183,6 +192,34 @@ def vector_shape(event: int | None) -> tuple[int, ...]:
     if event is not None and (not whole or event < 1):
         raise ValueError(f"event is None for a scalar or a positive number of entries: {event!r}")
     return () if event is None else (event,)
+
+
+def entries(
+    raw: Float[Tensor, "*batch outputs"], count: int, event_shape: Sequence[int]
+) -> tuple[Tensor, ...]:
+    """Split raw numbers into ``count`` tensors ``(*batch, *event)``, one per parameter.
+
+    Example:
+        >>> location, scale = entries(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), 2, (2,))
+        >>> location, scale
+        (tensor([[1., 2.]]), tensor([[3., 4.]]))
+        >>> entries(torch.tensor([[1.0, 2.0]]), 2, ())[1]
+        tensor([2.])
+    """
+    parts = raw.chunk(count, -1)
+    return parts if event_shape else tuple(part.squeeze(-1) for part in parts)
+
+
+def joined(distribution: Any, event_shape: Sequence[int]) -> Distribution:
+    """``distribution``, made without checks, `checking` its values; a vector's entries as one.
+
+    Example:
+        >>> import pyro.distributions as dist
+        >>> joined(dist.Normal(torch.zeros(5, 2), 1.0, validate_args=False), (2,)).event_shape
+        torch.Size([2])
+    """
+    checked: Any = checking(distribution)
+    return checked.to_event(len(event_shape)) if event_shape else checked
 
 
 def _check_width(body: nn.Module, context: Tensor) -> None:

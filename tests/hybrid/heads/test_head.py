@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 
 import pyro
 import pytest
@@ -10,11 +11,29 @@ from torch import nn
 
 from causal.draws import fixed
 from causal.law import Law, log_probability_of
-from causal.noise import abduct, replay
+from causal.noise import NoiseNotRecoverable, abduct, replay
 from hybrid.backbones import MLP
 from hybrid.bayes import variational
 from hybrid.flows import NeuralSpline
-from hybrid.heads import Bernoulli, Categorical, Column, Empirical, Normal, Tobit
+from hybrid.heads import (
+    AdaptiveRobust,
+    Bernoulli,
+    Beta,
+    Categorical,
+    Column,
+    Empirical,
+    Hurdle,
+    Laplace,
+    LogNormal,
+    MixtureDensity,
+    NegativeBinomial,
+    Normal,
+    Ordinal,
+    Poisson,
+    Quantile,
+    Student,
+    Tobit,
+)
 
 WIDTH = 3
 
@@ -28,6 +47,23 @@ HEADS = {
     "normal vector": lambda body: Normal(body, event=2),
     "bernoulli": lambda body: Bernoulli(body),
     "categorical": lambda body: Categorical(body, states=4),
+    "ordinal": lambda body: Ordinal(body, states=4),
+    "student": lambda body: Student(body),
+    "student of known df": lambda body: Student(body, event=2, df=3.0),
+    "laplace": lambda body: Laplace(body),
+    "log-normal": lambda body: LogNormal(body),
+    "log-normal vector": lambda body: LogNormal(body, event=2),
+    "beta": lambda body: Beta(body),
+    "poisson": lambda body: Poisson(body),
+    "poisson vector": lambda body: Poisson(body, event=2),
+    "negative binomial": lambda body: NegativeBinomial(body),
+    "hurdle": lambda body: Hurdle(body),
+    "hurdle of counts": lambda body: Hurdle(body, positive=NegativeBinomial),
+    "mixture": lambda body: MixtureDensity(body, components=3),
+    "mixture of vectors": lambda body: MixtureDensity(body, component=partial(Normal, event=2)),
+    "quantile": lambda body: Quantile(body, levels=[0.1, 0.4, 0.6, 0.9]),
+    "quantile vector": lambda body: Quantile(body, event=2),
+    "adaptive robust": lambda body: AdaptiveRobust(body, alpha=1.2),
     "tobit": lambda body: Tobit(body),
     "tobit two limits": lambda body: Tobit(body, lower=-0.5, upper=0.5),
     "spline": lambda body: NeuralSpline(body, transforms=2, hidden=(8,)),
@@ -35,7 +71,17 @@ HEADS = {
     "spline vector": lambda body: NeuralSpline(body, event=2, transforms=2, hidden=(8,)),
     "spline vector of one": lambda body: NeuralSpline(body, event=1, transforms=2, hidden=(8,)),
 }
-CONVENTION = {"bernoulli": "quantile", "categorical": "gumbel"}
+CONVENTION = {
+    "bernoulli": "quantile",
+    "categorical": "gumbel",
+    "ordinal": "quantile",
+    "poisson": "quantile",
+    "poisson vector": "quantile",
+    "negative binomial": "quantile",
+    "hurdle": "quantile",
+    "hurdle of counts": "quantile",
+}
+ELEMENTWISE = {"normal vector", "student of known df", "log-normal vector", "quantile vector"}
 every_head = pytest.mark.parametrize("name", HEADS)
 
 
@@ -151,7 +197,11 @@ def test_unconditional_head(name):
 @every_head
 def test_noise_of_a_value_gives_it_back(name):
     law, context, value = law_and_value(name, (50,))
-    convention = CONVENTION.get(name, "elementwise" if name == "normal vector" else "triangular")
+    if name == "mixture of vectors":
+        with pytest.raises(NoiseNotRecoverable):
+            abduct(law(context), value)
+        return
+    convention = CONVENTION.get(name, "elementwise" if name in ELEMENTWISE else "triangular")
     distribution = law(context)
     noise = abduct(distribution, value, convention=convention)
     back = replay(distribution, noise, convention=convention)
