@@ -54,6 +54,7 @@ class Evaluator:
     def __post_init__(self) -> None:
         object.__setattr__(self, "number", next(_NUMBERS))
         _KNOWN[self.number] = self
+        _ = self.plan.delicate  # decided here: where the operator is traced no value can be read
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Evaluator":
         return self
@@ -84,14 +85,23 @@ class Evaluator:
         Args:
             arguments: The inputs, then the weights.
         """
-        promoted = torch.float32
-        for tensor in arguments:
-            promoted = torch.promote_types(promoted, tensor.dtype)
         half = arguments[0].dtype in (torch.float16, torch.bfloat16)
+        promoted, named = _promoted(arguments), self._named
+        working = promoted if named is None else named
+        if self.plan.delicate and named is None:
+            working = torch.float64
+        answer = arguments[0].dtype if half else promoted
+        if self.plan.program.measurements[0].is_complex:
+            answer = (promoted if named is None else named).to_complex()
+        return answer, working
+
+    @property
+    def _named(self) -> torch.dtype | None:
+        """The precision that the simulator asks for."""
         simulator = self.plan.simulator
-        named = None if isinstance(simulator, Device) else simulator.precision
-        working = {"single": torch.float32, "double": torch.float64, None: promoted}[named]
-        return (arguments[0].dtype if half else promoted), working
+        if isinstance(simulator, Device) or simulator.precision is None:
+            return None
+        return torch.float64 if simulator.precision == "double" else torch.float32
 
     def __call__(
         self,
@@ -114,7 +124,7 @@ class Evaluator:
         events = len(self.event)
         answers = [a.expand(*lead, *a.shape[a.dim() - events :]) for a in answers]
         answer = answers[0] if len(answers) == 1 else torch.cat(answers, -1)
-        return answer if answer.is_complex() else answer.to(dtype)
+        return answer.to(dtype)
 
     def _answers(
         self,
@@ -129,6 +139,13 @@ class Evaluator:
         place, precision = arguments[0].device, working.to_complex()
         require_memory(plan.program, simulator, torch.Size(lead).numel(), precision, place)
         return run(plan, arguments, precision, place, generator)
+
+
+def _promoted(arguments: Sequence[Tensor]) -> torch.dtype:
+    promoted = torch.float32
+    for tensor in arguments:
+        promoted = torch.promote_types(promoted, tensor.dtype)
+    return promoted
 
 
 def _lead(evaluator: Evaluator, arguments: Sequence[Tensor]) -> torch.Size:
@@ -160,10 +177,8 @@ def _gradients(cotangent: Tensor, arguments: list[Tensor], number: int) -> list[
 
 def _forward_shape(arguments: list[Tensor], number: int) -> Tensor:
     evaluator = _KNOWN[number]
-    dtype, working = evaluator.dtypes(arguments)
-    kind = evaluator.plan.program.measurements[0]
-    made = working.to_complex() if kind.is_complex else dtype
-    return arguments[0].new_empty((*_lead(evaluator, arguments), *evaluator.event), dtype=made)
+    dtype, _ = evaluator.dtypes(arguments)
+    return arguments[0].new_empty((*_lead(evaluator, arguments), *evaluator.event), dtype=dtype)
 
 
 def _gradient_shapes(_cotangent: Tensor, arguments: list[Tensor], _number: int) -> list[Tensor]:

@@ -3,6 +3,8 @@
 `TABLE` is the published table simulator × gradient × measurement, as data; `plan` only reads it.
 """
 
+import functools
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -10,6 +12,7 @@ import torch
 
 from quantum.gates import TABLE as GATES
 from quantum.program import Operation, Program
+from quantum.recording import numbered
 from quantum.simulators import Simulator
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "Plan",
     "checked_gradient",
     "plan",
+    "repeats",
     "reversible",
 ]
 
@@ -34,6 +38,7 @@ _ENTROPIES = ("purity", "vn_entropy", "mutual_info", "vn_entanglement_entropy")
 _STATES = ("state", "density_matrix")
 _DRAWN = ("sample", "counts")
 _TOLERANCE = 1e-6  # of a matrix that is meant to be unitary
+_MOST_REPEATS = 8  # of a parameter on a wire, in single precision
 MEASUREMENTS = (*_EXPECTATIONS, *_ENTROPIES, *_STATES, *_DRAWN)
 
 
@@ -110,6 +115,12 @@ class Plan:
     shots: int | None = None
     automatic: bool = False
 
+    @functools.cached_property
+    def delicate(self) -> bool:
+        """Whether single precision is too little, unless it is asked for: see `repeats`."""
+        ours = type(self.simulator).__name__ != "Device"
+        return ours and self.shots is None and repeats(self.program) > _MOST_REPEATS
+
 
 def checked_gradient(gradient: str) -> Gradient:
     """``gradient``, if it is the name of a method.
@@ -185,6 +196,33 @@ def reversible(program: Program) -> bool:
     """
     known = _constants(program)
     return all(_unitary(operation, known) for operation in program.operations)
+
+
+def repeats(program: Program) -> int:
+    """How often at most a parameter turns one wire, one run of diagonal gates counting once.
+
+    A gate is rounded alike wherever it occurs with the same angle. These errors do not average out
+    but add up, and the gradient multiplies their sum by the number of gates once more.
+
+    Example:
+        >>> from quantum.tracing import record
+        >>> turns = (Operation("RX", (0,), (0,)), Operation("PauliZ", (0,))) * 3
+        >>> repeats(Program(1, turns, (), record(lambda x: [x[0]], [(1,)])))
+        3
+    """
+    numbers = numbered(program.recording)
+    counts: Counter[tuple[int, int]] = Counter()
+    running: dict[int, set[int]] = {wire: set() for wire in range(program.wires)}
+    for operation in program.operations:
+        slots = {numbers[slot] for slot in operation.slots if slot in numbers}
+        diagonal = operation.gate in GATES and GATES[operation.gate].form == "diagonal"
+        for wire in operation.wires:
+            if not diagonal:
+                running[wire].clear()
+            counts.update((wire, slot) for slot in slots - running[wire])
+            if diagonal:
+                running[wire] |= slots
+    return max(counts.values(), default=0)
 
 
 def _chosen(program: Program, simulator: Simulator, shots: int | None) -> Decided:

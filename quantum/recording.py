@@ -25,6 +25,7 @@ __all__ = [
     "execute",
     "leaves",
     "mapped",
+    "numbered",
     "same",
     "widened",
 ]
@@ -286,6 +287,45 @@ def widened(tensor: Tensor) -> Tensor:
         torch.float64
     """
     return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
+
+
+def numbered(recording: Recording) -> dict[int, int]:
+    """Slots that depend on arguments, each with a number: equal where they are computed alike.
+
+    Example:
+        >>> from quantum.tracing import record
+        >>> numbers = numbered(record(lambda x: [x[0], x[1], x[0], 2 * x[1], 2 * x[1]], [(2,)]))
+        >>> [len({numbers[a], numbers[b]}) for a, b in ((0, 1), (0, 2), (1, 3), (3, 4))]
+        [2, 1, 2, 1]
+    """
+    known: dict[Any, int] = {}
+
+    def number(key: Any) -> int:
+        return known.setdefault(key, len(known))
+
+    made = {
+        slot: number((argument, positions.shape, *positions.reshape(-1).tolist()))
+        for slot, argument, positions in recording.gathers
+    }
+    for group in recording.groups:
+        values = {argument: number(argument) for argument in group.depends}
+        for step in group.instructions:
+            keywords = sorted(step.keywords.items())
+            key = (step.operator, _frozen(step.arguments, values), _frozen(keywords, values))
+            values |= {result: number((key, k)) for k, result in enumerate(step.results)}
+        made |= {s: values[v] for s, v in zip(group.slots, group.values, strict=True)}
+    return made
+
+
+def _frozen(item: Any, values: dict[int, int]) -> Any:
+    """An argument of an instruction as a key, its references by their numbers in ``values``."""
+    if isinstance(item, Value):
+        return "value", values[item.number]
+    if isinstance(item, Tensor):
+        return item.dtype, item.shape, *item.reshape(-1).tolist()
+    if isinstance(item, list | tuple):
+        return tuple(_frozen(entry, values) for entry in item)
+    return type(item), item
 
 
 def same(first: Any, second: Any) -> bool:

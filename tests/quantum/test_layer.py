@@ -10,6 +10,7 @@ import torch
 from torch.func import functional_call, grad, jacrev, vmap
 
 from quantum.layer import CircuitLayer
+from quantum.simulators import DensityMatrix, StateVector
 
 
 def circuit(inputs, weights):
@@ -165,6 +166,40 @@ class TestPrecision:
         }
         for real, expected in pairs.items():
             assert layer(torch.zeros(1, dtype=real)).dtype == expected
+
+    @pytest.mark.parametrize(
+        "read", [lambda: qml.expval(qml.Z(0)), qml.state], ids=["real", "state"]
+    )
+    @pytest.mark.parametrize("simulator", [StateVector, DensityMatrix])
+    def test_a_parameter_that_turns_a_wire_often_is_computed_in_double(self, read, simulator):
+        def circuit(x, weights):
+            for _ in range(27):
+                qml.Rot(*weights, wires=0)
+                qml.RX(x[0], wires=0)
+            return read()
+
+        def gradients(layer, x):
+            answer = layer(x)
+            answer = torch.view_as_real(answer) if answer.is_complex() else answer
+            weights = torch.cos(torch.arange(answer.numel())).reshape(answer.shape)
+            grads = torch.autograd.grad((answer * weights).sum(), layer.parameters())
+            return [part.double() for part in (answer, *grads)]
+
+        layer = CircuitLayer(circuit, {"weights": 3}, in_features=1, simulator=simulator())
+        single = CircuitLayer(circuit, {"weights": 3}, in_features=1, simulator=simulator("single"))
+        single.load_state_dict(layer.state_dict())
+        x = torch.full((2, 1), 0.7)
+        assert (
+            layer(x).dtype == single(x).dtype == (torch.complex64 if read is qml.state else x.dtype)
+        )
+        traced = [x.to("meta"), layer.weights.to("meta")]
+        operator = torch.ops.borromean.circuit(traced, layer._evaluator.number)
+        assert (operator.dtype, operator.shape) == (layer(x).dtype, layer(x).shape)
+        exact = gradients(copy.deepcopy(layer).double(), x.double())
+        for found, expected in zip(gradients(layer, x), exact, strict=True):
+            torch.testing.assert_close(found, expected, atol=1e-6, rtol=3e-7)
+        for found, expected in zip(gradients(single, x), exact, strict=True):
+            torch.testing.assert_close(found, expected, atol=3e-4, rtol=0)
 
     def test_autocast_is_off_inside(self):
         layer, x = made(dtype=torch.float32), rows(4, 3, dtype=torch.float32)

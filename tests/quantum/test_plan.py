@@ -11,6 +11,7 @@ from quantum.plan import (
     TABLE,
     checked_gradient,
     plan,
+    repeats,
     reversible,
 )
 from quantum.program import Measurement, Operation, Program
@@ -112,3 +113,52 @@ def test_channels_cannot_be_undone():
     channel = Operation("AmplitudeDamping", (0,), (0,), unitary=False)
     assert not reversible(program("expval", operations=[channel], values=lambda x: [x[0]]))
     assert reversible(random_program(3, names=["RX", "Rot", "IsingXX"]))
+
+
+def gate(name, *wires, slots=(), controls=()):
+    return Operation(name, wires, slots, controls, (True,) * len(controls))
+
+
+REPEATS = [
+    ([], 0),
+    ([gate("RX", 0, slots=(0,))] * 3, 3),
+    ([gate("RX", 0, slots=(0,)), gate("RX", 1, slots=(0,))], 1),
+    ([gate("RX", 0, slots=(2,))] * 5, 0),  # a constant angle
+    ([gate("RX", 0, slots=(0,)), gate("RX", 0, slots=(1,))] * 4, 4),
+    ([gate("IsingZZ", 0, 1, slots=(0,)), gate("RZ", 0, slots=(0,))] * 4, 1),  # one diagonal
+    ([gate("IsingZZ", 0, 1, slots=(0,)), gate("RX", 1, slots=(1,))] * 4, 4),
+    ([gate("RZ", 0, slots=(0,)), gate("PauliX", 1, controls=(0,))] * 4, 1),
+    ([gate("RZ", 1, slots=(0,)), gate("PauliX", 1, controls=(0,))] * 4, 4),
+    ([gate("Rot", 0, slots=(0, 1, 0))] * 4, 4),
+]
+
+
+@pytest.mark.parametrize(("operations", "expected"), REPEATS)
+def test_repeats_of_a_parameter_on_a_wire(operations, expected):
+    made = program("expval", operations=operations, values=lambda x: [x[0], x[1], 0.3])
+    assert repeats(made) == expected
+
+
+def test_the_same_angle_computed_again_is_the_same():
+    operations = [gate("RX", 0, slots=(slot,)) for slot in range(6)]
+
+    def values(x):
+        return [2 * x[0] + 1, 2 * x[0] + 1, 2 * x[1] + 1, 3 * x[0] + 1, x[0], x[0]]
+
+    assert repeats(program("expval", operations=operations, values=values)) == 2
+
+
+@pytest.mark.parametrize(
+    ("count", "shots", "simulator", "delicate"),
+    [
+        (8, None, StateVector(), False),
+        (9, None, StateVector(), True),
+        (9, None, DensityMatrix(), True),
+        (9, 100, StateVector(), False),
+        (9, None, Device(None), False),
+    ],
+)
+def test_many_repeats_need_double_precision(count, shots, simulator, delicate):
+    operations = [gate("RX", 0, slots=(0,))] * count
+    made = program("expval", operations=operations, values=lambda x: [x[0]])
+    assert plan(made, simulator, "auto", shots).delicate is delicate

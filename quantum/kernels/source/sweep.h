@@ -728,8 +728,29 @@ class Sweep {
     return out;
   }
 
+  // The sum over the lanes of each row.
+  Lane row_sums(Lane v) const {
+    Lane out = {};
+    for (int l = 0; l < V; l++) out[l & ~((1 << inner_) - 1)] += v[l];
+    for (int l = 0; l < V; l++) out[l] = out[l & ~((1 << inner_) - 1)];
+    return out;
+  }
+
+  // Of each row's state: 1 but for rounding. Gates that occur often are rounded alike each time, so
+  // that what is lost adds up; answers are divided by this.
+  Lane squared_norm() {
+    Lane sums[8] = {};
+    const Pair<T>* state = state_.get();
+    for (int64_t u = 0; u < size_; u++)
+      sums[u & 7] += state[u].re * state[u].re + state[u].im * state[u].im;
+    return row_sums(((sums[0] + sums[1]) + (sums[2] + sums[3])) +
+                    ((sums[4] + sums[5]) + (sums[6] + sums[7])));
+  }
+
   void write_words(int64_t set, int64_t block) {
     int64_t count = int64_t(p_.words.size());
+    Lane norm = {};
+    bool known = false;
     T* out = static_cast<T*>(call_.output) + set * call_.rows * count;
     for (int64_t k = 0; k < count;) {
       int64_t x = p_.words[k].x, end = k;
@@ -740,16 +761,16 @@ class Sweep {
         if (!any) continue;
         overlaps(x, odd);
         hadamard<T>(table_.get(), plan_.outer);
+        if (!known) norm = x ? squared_norm() : row_sums(table_[0]);
+        known = true;
         for (int64_t i = k; i < end; i++) {
           const Word& w = p_.words[i];
           if ((w.turns & 1) != odd) continue;
-          Lane v = table_[w.z >> inner_] * signs(w.z);
+          Lane v = row_sums(table_[w.z >> inner_] * signs(w.z)) / norm;
           T sign = w.turns == 1 || w.turns == 2 ? T(-1) : T(1);
           for (int l = 0; l < V; l += 1 << inner_) {
             if (row_of(block, l) >= call_.rows) break;
-            T sum = 0;
-            for (int a = 0; a < 1 << inner_; a++) sum += v[l + a];
-            out[row_of(block, l) * count + i] = sign * sum;
+            out[row_of(block, l) * count + i] = sign * v[l];
           }
         }
       }
@@ -827,12 +848,15 @@ class Sweep {
   void write_states(int64_t set, int64_t block) {
     int64_t count = int64_t(1) << p_.wires;
     T* out = static_cast<T*>(call_.output) + set * call_.rows * count * 2;
+    Lane scale = squared_norm();
+    for (int l = 0; l < V; l++) scale[l] = 1 / std::sqrt(scale[l]);
     for_states([&](int64_t l, int64_t u, int a) {
       for (int w = 0; w < width_; w++) {
         int64_t row = block * width_ + w;
         if (row >= call_.rows) break;
-        out[(row * count + l) * 2] = state_[u].re[(w << inner_) + a];
-        out[(row * count + l) * 2 + 1] = state_[u].im[(w << inner_) + a];
+        int lane = (w << inner_) + a;
+        out[(row * count + l) * 2] = state_[u].re[lane] * scale[lane];
+        out[(row * count + l) * 2 + 1] = state_[u].im[lane] * scale[lane];
       }
     });
   }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from quantum import statevector
+from quantum import adjoint, statevector
 from quantum.evolution import evolve
 from quantum.gates import TABLE
 from quantum.kernels.executor import executor
@@ -115,6 +115,10 @@ def joined(answers: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat([a.expand(*lead, a.shape[-1]) for a in answers], -1)
 
 
+def by_adjoint(program: Program, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    return joined(adjoint.run(program, [x, w], x.dtype.to_complex()))
+
+
 def by_torch(program: Program, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     precision = x.dtype.to_complex()
     slots = [
@@ -222,6 +226,25 @@ def test_every_gate_of_the_table_is_run_or_left_to_torch() -> None:
         "DiagonalQubitUnitary",
         "QubitUnitary",
     }
+
+
+@pytest.mark.parametrize("engine", [by_kernel, by_adjoint])
+@pytest.mark.parametrize("words", [True, False])
+@pytest.mark.parametrize("rows", [1, 2, 40])
+def test_what_rounding_takes_off_the_norm_is_given_back(engine, words, rows) -> None:
+    turns = [Operation(name, (w,)) for _ in range(60) for name in ("Hadamard", "T") for w in (0, 1)]
+    start = [Operation("RY", (0,), (0,)), Operation("PauliX", (1,), (), (0,), (True,))]
+    ones = (
+        Term(1, ()),
+        Term(1, (Operation("PauliX", (0,)),)),
+        Term(1, (Operation("PauliZ", (1,)),)),
+    )
+    asked = Measurement("expval", terms=ones) if words else Measurement("probs", (0, 1))
+    made = record(lambda x, w: [x[0], 1.0], [(1,), (1,)])
+    program = Program(2, (*start, *turns), (asked,), made)
+    x, w = torch.full((rows, 1), 0.7), torch.zeros(1)
+    single, double = engine(program, x, w), engine(program, x.double(), w.double())
+    torch.testing.assert_close(single.double(), double, atol=5e-7, rtol=0)
 
 
 def test_a_tensor_that_outlived_its_transform_is_read() -> None:
