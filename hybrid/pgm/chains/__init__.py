@@ -8,9 +8,11 @@ from hybrid.pgm.chains.layout import Chain, lengths_of
 from hybrid.pgm.chains.partition import filtered, log_partition
 from hybrid.pgm.chains.paths import Path, best_path, draw_paths
 from hybrid.pgm.chains.queries import clamped, entropy, marginals, pair_marginals, score
+from hybrid.pgm.chains.refusal import ImpossibleSequence, refuse_impossible
 
 __all__ = [
     "Chain",
+    "ImpossibleSequence",
     "Path",
     "best_path",
     "clamped",
@@ -21,5 +23,6 @@ __all__ = [
     "log_partition",
     "marginals",
     "pair_marginals",
+    "refuse_impossible",
     "score",
 ]
