@@ -1,7 +1,7 @@
 """Networks and evidence of `pgm.py`, and what we hold ourselves to.
 
-The networks are those that the pgmpy package ships. Evidence is drawn from the network itself, so that
-none of it is impossible; a tenth of the variables of each row stays, the rest is hidden.
+The networks are those that the pgmpy package ships. Evidence is drawn from the network itself, so
+that none of it is impossible; a tenth of the variables of each row stays, the rest is hidden.
 """
 
 import gzip

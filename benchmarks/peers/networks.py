@@ -6,8 +6,8 @@
     {"do": "memory"}                             → peak_bytes of this process so far
 
 A case is a file of tables and rows: ``evidence`` (rows, variables) with −1 where nothing was
-observed. A step answers all marginals of its rows and includes turning the numbers into whatever the
-contestant takes. Needs numpy alone: peers pin their own.
+observed. A step answers all marginals of its rows and includes turning the numbers into whatever
+the contestant takes. Needs numpy alone: peers pin their own.
 """
 
 import json

@@ -1,5 +1,6 @@
-"""pgmpy: VariableElimination for each variable of each row (one query over all of them builds the
-joint table).
+"""pgmpy: VariableElimination for each variable of each row.
+
+One query over all variables would build the joint table.
 """
 
 import logging
