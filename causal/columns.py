@@ -183,7 +183,7 @@ class Mechanisms:
                 f"{hidden} are hidden causes, which cannot be observed, set or asked for: the "
                 f"variables are {list(self.variables)}"
             )
-        return self.projection.names(chosen)
+        return chosen if chosen <= set(self.variables) else self.projection.names(chosen)
 
     def visible(self, name: str) -> list[str]:
         """The parents of a variable that an intervention can read: those that are not hidden."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from causal.identification.conflict import Conflict
 from causal.identification.refusal import Hedge
 
 __all__ = ["Effect"]
@@ -37,7 +38,7 @@ class Effect:
     identified: str
     target: str
     level: float = 0.9
-    hedge: Hedge | None = None
+    hedge: Hedge | Conflict | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:

@@ -63,7 +63,7 @@ class Hidden:
         return normal if self.size == 1 else td.Independent(normal, 1)
 
 
-def settled(graph: Graph, hidden: Mapping[Edge, Hidden] | None = None) -> dict[Edge, Hidden]:
+def settled(graph: Graph, hidden: Any = None) -> dict[Edge, Hidden]:
     """The hidden cause of each bidirected edge, in sorted order; `Hidden()` where none is stated.
 
     Args:

@@ -281,7 +281,7 @@ class SCM(nn.Module):
         if not any(name in found.conventions for name in self._causes):
             return found
         warrant = warrant_of_worlds(self.graph, worlds)
-        warn_if_unidentified(warrant, 2)
+        warn_if_unidentified(warrant)
         return replace(found, identified=warrant.text)
 
     @torch.no_grad()
@@ -330,7 +330,7 @@ class SCM(nn.Module):
         asked = Question(outcome, do, against, evidence, given, samples, individual)
         with fixed(self, draws, generator) as draws:
             effect = answer(self._mechanisms(), asked, draws, level, convention, generator)
-        warn_if_unidentified(Warrant(effect.identified, effect.hedge), 3)
+        warn_if_unidentified(Warrant(effect.identified, effect.hedge))
         return effect
 
     def forward(

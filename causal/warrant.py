@@ -1,5 +1,6 @@
 """What makes an answer a function of the observed distribution: a formula, or nothing (floor 1)."""
 
+import inspect
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from causal.graph import Graph
+from causal.identification.conflict import Conflict
 from causal.identification.counterfactual_events import identify_counterfactual
 from causal.identification.events import Event
 from causal.identification.observational import identify
@@ -20,6 +22,8 @@ __all__ = [
     "warrant_of_worlds",
 ]
 
+# Packages whose frames stand between the question and the line that asked it.
+INSIDE = {"causal", "hybrid", "torch", "jaxtyping", "beartype"}
 RESTS = "the answer rests on the form of the laws"
 
 
@@ -34,7 +38,7 @@ class UnidentifiedWarning(UserWarning):
         True
     """
 
-    def __init__(self, message: str, hedge: Hedge | None = None) -> None:
+    def __init__(self, message: str, hedge: Hedge | Conflict | None = None) -> None:
         super().__init__(message)
         self.hedge = hedge
 
@@ -52,7 +56,7 @@ class Warrant(NamedTuple):
     """
 
     text: str
-    hedge: Hedge | None = None
+    hedge: Hedge | Conflict | None = None
 
 
 def warrant_of(
@@ -123,11 +127,11 @@ def _counterfactuals(
 ) -> list[str]:
     """The formula of each arm's counterfactual given what was chosen without it."""
     names = sorted(graph.names(outcomes))
-    condition = [Event(name, _state(name, value)) for name, value in sorted(given.items())]
+    condition = [Event(name, _state(value, f"{name}'s")) for name, value in sorted(given.items())]
     found = []
     for arm in arms:
-        do = {name: _state(name, value) for name, value in arm.items()}
-        events = [Event(name, name.lower() + "*", do=do) for name in names]
+        do = {name: _state(value, f"set {name}") for name, value in arm.items()}
+        events = [Event(name, name.lower(), do=do) for name in names]
         found.append(
             str(
                 identify_counterfactual(
@@ -138,25 +142,27 @@ def _counterfactuals(
     return found
 
 
-def _state(name: str, value: Any) -> int | str:
+def _state(value: Any, otherwise: str) -> int | str:
     """A value as a state's number or name: equal numbers get equal ones."""
     if isinstance(value, Tensor) and value.dim() == 0:
         value = value.item()
     if isinstance(value, int | float):
         return int(value) if value >= 0 and float(value).is_integer() else f"{value:g}"
-    return f"{name.lower()}(set)"
+    return otherwise
 
 
-def warn_if_unidentified(warrant: Warrant, depth: int) -> None:
-    """Warn where there is no formula.
+def warn_if_unidentified(warrant: Warrant) -> None:
+    """Warn where there is no formula, at the line that asked.
 
     Args:
         warrant: What was found.
-        depth: How many calls above this one the user's line is.
 
     Example:
-        >>> warn_if_unidentified(Warrant("P(Y | do(X)) = P(Y | X)"), 1)
+        >>> warn_if_unidentified(Warrant("P(Y | do(X)) = P(Y | X)"))
     """
-    if warrant.hedge is not None:
-        warning = UnidentifiedWarning(warrant.text, warrant.hedge)
-        warnings.warn(warning, stacklevel=depth + 1)
+    if warrant.hedge is None:
+        return
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in INSIDE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(UnidentifiedWarning(warrant.text, warrant.hedge), stacklevel=level)

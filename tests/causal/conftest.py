@@ -106,8 +106,85 @@ class Random(nn.Module):
         return td.Normal((context * weight[..., :-1]).sum(-1) + bias, 1.0)
 
 
+class Gaussian(nn.Module):
+    """A guide: independent Gaussians, means linear in the context, scales free."""
+
+    support = constraints.real_vector
+
+    def __init__(self, width, size=1):
+        super().__init__()
+        self.event_shape = torch.Size([size])
+        self.weight = nn.Parameter(torch.linspace(-0.3, 0.4, width * size).double().view(size, -1))
+        self.log_scale = nn.Parameter(torch.full((size,), -0.2).double())
+
+    def forward(self, context):
+        if context.shape[-1] != self.weight.shape[-1]:
+            raise RuntimeError(f"expected {self.weight.shape[-1]} columns")
+        normal = td.Normal(context @ self.weight.mT, self.log_scale.exp())
+        return td.Independent(normal, 1)
+
+
+def gaussian(scm):
+    """Mean and covariance of a linear-Gaussian SCM: hidden columns first, then variables."""
+    hidden, names = list(scm.hidden_columns), list(scm.graph.nodes)
+    nodes = hidden + names
+    weights = torch.zeros(len(nodes), len(nodes)).double()
+    bias, scale = torch.zeros(len(nodes)).double(), torch.ones(len(nodes)).double()
+    for name in names:
+        row, law = nodes.index(name), scm.law(name)
+        columns = [nodes.index(column) for column in scm.columns(name)]
+        weights[row, columns] = law.weight.detach()
+        bias[row], scale[row] = law.bias.detach(), law.log_scale.detach().exp()
+    total = torch.linalg.inv(torch.eye(len(nodes)).double() - weights)
+    return total @ bias, (total * scale**2) @ total.mT, len(hidden)
+
+
+def exact(scm, rows):
+    """The log density of rows of a linear-Gaussian SCM with hidden causes."""
+    mean, covariance, h = gaussian(scm)
+    values = torch.stack([rows[name] for name in scm.graph.nodes], -1)
+    return td.MultivariateNormal(mean[h:], covariance[h:, h:]).log_prob(values)
+
+
+class Exact(nn.Module):
+    """The posterior of the hidden causes of a linear-Gaussian SCM, computed from its laws."""
+
+    support = constraints.real_vector
+
+    def __init__(self, size=1):
+        super().__init__()
+        self.event_shape = torch.Size([size])
+        self.of = []  # the SCM, once it is there; in a list, so that it is no submodule
+
+    def forward(self, context):
+        if not self.of:
+            zeros = context.new_zeros((*context.shape[:-1], *self.event_shape))
+            return td.Independent(td.Normal(zeros, 1.0), 1)
+        mean, covariance, h = gaussian(self.of[0])
+        gain = torch.linalg.solve(covariance[h:, h:], covariance[h:, :h]).mT
+        left = covariance[:h, :h] - gain @ covariance[h:, :h]
+        shift = (context - mean[h:]) @ gain.mT + mean[:h]
+        return td.MultivariateNormal(shift, left)
+
+    @classmethod
+    def of_scm(cls, make):
+        """``make(guide)`` with its exact posterior as guide."""
+        guide = cls(len(make(None).hidden_columns))
+        scm = make(guide)
+        guide.of.append(scm)
+        return scm
+
+
 @pytest.fixture
 def laws():
     return SimpleNamespace(
-        Linear=Linear, Vector=Vector, Binary=Binary, Classes=Classes, Random=Random
+        Linear=Linear,
+        Vector=Vector,
+        Binary=Binary,
+        Classes=Classes,
+        Random=Random,
+        Gaussian=Gaussian,
+        Exact=Exact,
+        gaussian=gaussian,
+        exact=exact,
     )

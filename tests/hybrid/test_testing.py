@@ -152,9 +152,25 @@ def mixed_scm():
     )
 
 
+def hidden_scm():
+    graph = causal.Graph.parse("A -> B; A <-> B; B <-> C")
+    return causal.SCM(
+        graph,
+        {
+            "A": hybrid.heads.Bernoulli(mlp(2)),
+            "B": hybrid.heads.Normal(mlp(4)),
+            "C": hybrid.heads.Normal(mlp(1), event=2),
+        },
+        hidden={("A", "B"): causal.Hidden(size=2)},
+        guide=hybrid.heads.Normal(mlp(4), event=3),
+    )
+
+
 JOINTS = {
     "Factor": lambda: causal.Factor(("A", "B"), torch.rand(2, 3)),
     "SCM": mixed_scm,
+    "SCM with hidden causes": hidden_scm,
+    "random SCM with hidden causes": lambda: hybrid.bayes.variational(hidden_scm()),
     "random SCM": lambda: hybrid.bayes.variational(mixed_scm()),
 }
 

@@ -5,9 +5,12 @@ import torch
 from torch import nn
 
 from causal.draws import divergence, fixed
+from causal.graph import Graph
+from causal.scm import SCM
 from hybrid.backbones import MLP
 from hybrid.bayes import MeanField, Posterior, variational
 from hybrid.heads import Bernoulli, Empirical, Normal
+from hybrid.objectives import ELBO
 
 
 def law():
@@ -116,3 +119,24 @@ def test_what_cannot_be_converted_is_named():
         variational(law(), include=3)
     with pytest.raises(TypeError, match=r"[Mm]odule"):
         variational(3)
+
+
+def test_the_guide_of_hidden_causes_stays_as_it_is():
+    body = MLP(2, [4], 3)  # the guide may share it
+    scm = SCM(
+        Graph.parse("X -> Y; X <-> Y"),
+        {"X": Normal(MLP(1, [4], 3)), "Y": Normal(body)},
+        guide=Normal(body, event=1),
+    )
+    random = variational(scm)
+    names = {name for name, _ in random.named_parameters()}
+    assert not [name for name in names if name.startswith("guide") and "spread" in name]
+    assert random.guide is scm.guide
+    assert [name for name in names if name.startswith("laws.of_Y") and "spread" in name]
+    objective = ELBO(random, data_size=8, draws=3)
+    objective(random.sample(8)).total.backward()
+    assert not [name for name, p in random.named_parameters() if p.grad is None]
+    with pytest.raises(ValueError, match="already random"):
+        variational(random)
+    with pytest.raises(ValueError, match="no law of SCM has a parameter to make random"):
+        variational(scm, include="guide.law.body.1.*")
