@@ -1,0 +1,218 @@
+"""Inference in the compiled kernel, where it is there (floor 2 of the kernel)."""
+
+import functools
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hybrid.pgm.evidence import Evidence
+from hybrid.pgm.kernels.library import load
+from hybrid.pgm.kernels.plan import Mode, Plan
+from hybrid.pgm.tree import JunctionTree
+
+__all__ = ["best", "draw", "run"]
+
+_FIXED = 3  # sets of tables that are kept multiplied in
+_MOST_CELLS = 1 << 31  # places within a clique are 32 bits wide
+
+
+class _Plans:
+    """Plans of one structure: some for tables that stay, one for tables that change."""
+
+    def __init__(
+        self, tree: JunctionTree, apart: tuple[bool, ...], sets: tuple[tuple[int, ...], ...]
+    ) -> None:
+        self.structure = (tree, apart, sets)
+        self.fixed: list[Plan] = []
+        self.changing: Plan | None = None
+        self.misses = 0
+
+    def made(self) -> Plan:
+        library = load()
+        if library is None:
+            raise RuntimeError("the inference kernel is not there")
+        return Plan(library, *self.structure)
+
+    def filled(self, tables: Sequence[Tensor]) -> Plan:
+        """A plan with these tables multiplied in; its lock is held."""
+        for plan in self.fixed:
+            if plan.holds(tables) and plan.lock.acquire(blocking=False):
+                self.misses = 0
+                return plan
+        self.misses += 1
+        passing = self.misses > _FIXED or any(table.requires_grad for table in tables)
+        if not passing:
+            plan = self.made()
+            plan.lock.acquire()
+            plan.fill(tables, sparse=True)
+            self.fixed = [plan, *self.fixed[: _FIXED - 1]]
+            return plan
+        changing = self.changing
+        if changing is None or not changing.lock.acquire(blocking=False):
+            changing = self.made()
+            changing.lock.acquire()
+            self.changing = changing
+        if not changing.holds(tables):
+            changing.fill(tables, sparse=False)
+        return changing
+
+
+@functools.lru_cache(maxsize=128)
+def _plans(
+    tree: JunctionTree, apart: tuple[bool, ...], sets: tuple[tuple[int, ...], ...]
+) -> _Plans:
+    return _Plans(tree, apart, sets)
+
+
+def _served(tree: JunctionTree, tables: Sequence[Tensor], evidence: Evidence) -> bool:
+    """Whether the kernel does this: double precision on the CPU, and not too many cells."""
+    if load() is None or tree.cells >= _MOST_CELLS or not evidence.rows:
+        return False
+    double = torch.float64
+    return all(
+        table.dtype == double and table.device.type == "cpu" for table in tables
+    ) and not any(torch._C._functorch.is_functorch_wrapped_tensor(table) for table in tables)
+
+
+def _plan(tree: JunctionTree, tables: Sequence[Tensor], sets: tuple[tuple[int, ...], ...]) -> Plan:
+    apart = tuple(
+        table.dim() > len(scope) for table, scope in zip(tables, tree.scopes, strict=True)
+    )
+    return _plans(tree, apart, sets).filled(tables)
+
+
+def run(
+    tree: JunctionTree,
+    tables: Sequence[Float[Tensor, "..."]],
+    evidence: Evidence,
+    sets: tuple[tuple[int, ...], ...],
+) -> tuple[Float[Tensor, " rows"], list[Float[Tensor, "rows ..."]]] | None:
+    r"""The partition function of every row, and marginals.
+
+    .. math:: Z_r = \sum_x \prod_i f_i(x) e_r(x), \qquad p_r(x_A) = \frac{1}{Z_r} \sum_{x \setminus A}
+
+    Nothing is recorded for gradients. Rows whose numbers leave the range of double precision, and
+    impossible rows, get :math:`\log Z = -\infty` and marginals of zero.
+
+    Args:
+        tree: The junction tree.
+        tables: One table per factor, (cardinalities of its scope), or (rows, cardinalities).
+        evidence: What was observed.
+        sets: Sets of variables, each within one clique.
+
+    Returns:
+        :math:`\log Z` (rows,) and for each set (rows, cardinalities), views of one buffer; None
+        where the kernel does not serve: it was not built, or the tables are elsewhere or of
+        another type.
+
+    Raises:
+        ValueError: A set is in no clique.
+
+    Example:
+        >>> from hybrid.pgm.tree import junction_tree
+        >>> tree = junction_tree((2,), ((0,),))
+        >>> table = torch.tensor([0.25, 0.75], dtype=torch.float64)
+        >>> found = run(tree, [table], Evidence(1), ((0,),))
+        >>> found is None or found[1][0].tolist() == [[0.25, 0.75]]
+        True
+    """
+    if not _served(tree, tables, evidence):
+        return None
+    plan = _plan(tree, tables, sets)
+    try:
+        log = torch.empty(evidence.rows, dtype=torch.float64)
+        marginals = torch.empty(evidence.rows, plan.width, dtype=torch.float64)
+        mode = Mode.MARGINALS if sets else Mode.PARTITION
+        plan.run(mode, tables, evidence, log, marginals.data_ptr())
+    finally:
+        plan.lock.release()
+    parts = list(marginals.split_with_sizes(plan.sizes, 1)) if sets else []
+    if not plan.flat:
+        parts = [
+            part if len(shape) == 1 else part.view(evidence.rows, *shape)
+            for part, shape in zip(parts, plan.shapes, strict=True)
+        ]
+    return log, parts
+
+
+def best(
+    tree: JunctionTree, tables: Sequence[Float[Tensor, "..."]], evidence: Evidence
+) -> tuple[Int[Tensor, "rows variables"], Float[Tensor, " rows"]] | None:
+    """The most probable assignment of every row and the logarithm of its product of factors.
+
+    Where nothing is possible the states are −1 and the logarithm −∞.
+
+    Args:
+        tree: The junction tree.
+        tables: One table per factor, (cardinalities of its scope), or (rows, cardinalities).
+        evidence: What was observed.
+
+    Returns:
+        States and logarithms, None where the kernel does not serve.
+
+    Example:
+        >>> from hybrid.pgm.tree import junction_tree
+        >>> table = torch.tensor([0.25, 0.75], dtype=torch.float64)
+        >>> found = best(junction_tree((2,), ((0,),)), [table], Evidence(1))
+        >>> found is None or found[0].tolist() == [[1]]
+        True
+    """
+    if not _served(tree, tables, evidence):
+        return None
+    plan = _plan(tree, tables, ())
+    try:
+        log = torch.empty(evidence.rows, dtype=torch.float64)
+        states = torch.empty(evidence.rows, plan.variables, dtype=torch.int64)
+        plan.run(Mode.BEST, tables, evidence, log, states=states.data_ptr(), draws=1)
+    finally:
+        plan.lock.release()
+    return states, log
+
+
+def draw(
+    tree: JunctionTree,
+    tables: Sequence[Float[Tensor, "..."]],
+    evidence: Evidence,
+    n: int,
+    generator: torch.Generator | None = None,
+) -> Int[Tensor, "rows n variables"] | None:
+    """Assignments drawn from the posterior of every row, exactly and independently.
+
+    Args:
+        tree: The junction tree.
+        tables: One table per factor, (cardinalities of its scope), or (rows, cardinalities).
+        evidence: What was observed.
+        n: Draws per row.
+        generator: Source of randomness.
+
+    Returns:
+        States, −1 where nothing is possible; None where the kernel does not serve.
+
+    Example:
+        >>> from hybrid.pgm.tree import junction_tree
+        >>> table = torch.tensor([0.0, 1.0], dtype=torch.float64)
+        >>> found = draw(junction_tree((2,), ((0,),)), [table], Evidence(1), 3)
+        >>> found is None or found.tolist() == [[[1], [1], [1]]]
+        True
+    """
+    if not _served(tree, tables, evidence):
+        return None
+    plan = _plan(tree, tables, ())
+    try:
+        log = torch.empty(evidence.rows, dtype=torch.float64)
+        states = torch.empty(evidence.rows, n, plan.variables, dtype=torch.int64)
+        uniform = torch.rand(evidence.rows, n, plan.nodes, dtype=torch.float64, generator=generator)
+        plan.run(
+            Mode.DRAWS,
+            tables,
+            evidence,
+            log,
+            states=states.data_ptr(),
+            draws=n,
+            uniform=uniform.data_ptr(),
+        )
+    finally:
+        plan.lock.release()
+    return states
