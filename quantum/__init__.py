@@ -20,7 +20,7 @@ _HOME = {
     "Device": "quantum.simulators",
     "Resources": "quantum.resources",
     "StateVector": "quantum.simulators",
-    "UnsupportedOperation": "quantum.gates",
+    "UnsupportedOperation": "quantum.circuits.gates",
     "diagram": "quantum.drawing",
     "metric_tensor": "quantum.metric",
     "openqasm": "quantum.drawing",

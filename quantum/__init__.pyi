@@ -1,6 +1,6 @@
+from quantum.circuits.gates import UnsupportedOperation as UnsupportedOperation
 from quantum.drawing import diagram as diagram
 from quantum.drawing import openqasm as openqasm
-from quantum.gates import UnsupportedOperation as UnsupportedOperation
 from quantum.layer import CircuitLayer as CircuitLayer
 from quantum.metric import metric_tensor as metric_tensor
 from quantum.resources import Resources as Resources

@@ -39,8 +39,8 @@ from pennylane.transforms.core import CompilePipeline
 from pennylane.wires import Wires
 from torch import Tensor
 
-from quantum.branches import branched, branched_with_shots
-from quantum.derivatives import (
+from quantum.scripts.branches import branched, branched_with_shots
+from quantum.scripts.derivatives import (
     as_array,
     boxed,
     differentiated_by_autograd,
@@ -49,8 +49,8 @@ from quantum.derivatives import (
     pull,
     push,
 )
-from quantum.readout import sampled
-from quantum.script import analytic
+from quantum.scripts.readout import sampled
+from quantum.scripts.script import analytic
 from quantum.simulators import DensityMatrix, StateVector
 
 __all__ = ["BorromeanMixed", "BorromeanQubit"]

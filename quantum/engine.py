@@ -1,4 +1,4 @@
-"""The one door between a plan and what executes it (floor 6).
+"""The one door between a plan and what executes it (floor 5).
 
 Circuits planned with adjoint gradients run in the compiled kernel on the CPU, where it knows all
 their gates, else in PyTorch as fused products; everything else runs there gate after gate.
@@ -11,17 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quantum import adjoint, shift, statevector
-from quantum.density import Mixed, evolved
-from quantum.evolution import evolve
+from quantum import shift
+from quantum.circuits.program import Measurement, Program
+from quantum.fused import adjoint
 from quantum.kernels.executor import executor
-from quantum.measure import measure
 from quantum.plan import Plan
-from quantum.program import Measurement, Program
-from quantum.projection import postselect
-from quantum.sampling import estimates, sealed
 from quantum.shapes import broadcast_shapes
 from quantum.simulators import DensityMatrix, Simulator, StateVector
+from quantum.states import statevector
+from quantum.states.density import Mixed, evolved
+from quantum.states.evolution import evolve
+from quantum.states.measure import measure
+from quantum.states.projection import postselect
+from quantum.states.sampling import estimates, sealed
 
 __all__ = ["answers", "run"]
 
@@ -49,13 +51,13 @@ def run(
         For each measurement a tensor ``(*batch, width)`` (a density matrix ``(*batch, d, d)``),
         real but for states and density matrices; ``batch`` are the leading dimensions that occur
         in what the circuit uses. With shots they are those of the arguments, and samples and counts
-        are as `quantum.sampling.estimates` says.
+        are as `quantum.states.sampling.estimates` says.
 
     Example:
         >>> from quantum.plan import plan
-        >>> from quantum.program import Measurement, Operation, Program
+        >>> from quantum.circuits.program import Measurement, Operation, Program
         >>> from quantum.simulators import StateVector
-        >>> from quantum.tracing import record
+        >>> from quantum.tracing.recorder import record
         >>> recording = record(lambda x: [x[0]], [(1,)])
         >>> operation = Operation("RY", (0,), slots=(0,))
         >>> program = Program(1, (operation,), (Measurement("probs", (0,)),), recording)
@@ -126,7 +128,7 @@ def answers(
     Example:
         >>> from quantum.plan import plan
         >>> from quantum.simulators import StateVector
-        >>> from quantum.tracing import record
+        >>> from quantum.tracing.recorder import record
         >>> recording = record(lambda x: [], [(1,)])
         >>> planned = plan(
         ...     Program(1, (), (Measurement("sample", (0,)),), recording),

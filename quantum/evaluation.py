@@ -1,4 +1,4 @@
-"""A planned circuit as a function of tensors, also as one opaque operator of PyTorch (floor 8).
+"""A planned circuit as a function of tensors, also as one opaque operator of PyTorch (floor 6).
 
 `torch.compile` cannot look into a circuit; it sees `torch.ops.borromean.circuit`, whose gradient
 runs the circuit again.
@@ -39,8 +39,8 @@ class Evaluator:
 
     Example:
         >>> from quantum.plan import plan
-        >>> from quantum.program import Measurement, Operation, Program
-        >>> from quantum.tracing import record
+        >>> from quantum.circuits.program import Measurement, Operation, Program
+        >>> from quantum.tracing.recorder import record
         >>> turn, asked = Operation("RY", (0,), (0,)), (Measurement("probs", (0,)),)
         >>> program = Program(1, (turn,), asked, record(lambda x: [x[0]], [(1,)]))
         >>> Evaluator(plan(program, StateVector(), "auto"))([torch.zeros(5, 1)], (5,)).shape

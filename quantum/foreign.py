@@ -1,4 +1,4 @@
-"""Circuits on any PennyLane device: hardware, other simulators (floor 5).
+"""Circuits on any PennyLane device: hardware, other simulators (floor 4).
 
 The function is traced as for our own simulators, but into PennyLane's operators and the parameters
 in them. A call binds the parameters of its rows and hands all circuits to the device together;
@@ -19,11 +19,11 @@ from pennylane.ops.qubit.attributes import supports_broadcasting
 from pennylane.tape import QuantumScript
 from torch import Tensor
 
-from quantum.circuit import traced, wire_order
-from quantum.program import Measurement, Program
-from quantum.recording import same, widened
+from quantum.circuits.program import Measurement, Program
+from quantum.circuits.reading import traced, wire_order
+from quantum.circuits.translation import Translator
 from quantum.shapes import broadcast_shapes
-from quantum.translation import Translator
+from quantum.tracing.recording import same, widened
 
 __all__ = ["Script", "run", "script"]
 

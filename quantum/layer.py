@@ -1,4 +1,4 @@
-"""The circuit as a torch module (floor 8)."""
+"""The circuit as a torch module (floor 7)."""
 
 import math
 import threading
@@ -9,21 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from quantum import foreign
-from quantum.circuit import capture, quantum_function
-from quantum.evaluation import Evaluator
-from quantum.fingerprint import Fingerprint
-from quantum.kernels.function import Executable
-from quantum.kernels.rows import Layout
-from quantum.plan import Gradient, checked_gradient, plan
-from quantum.resources import Resources, resources
-from quantum.signature import (
+from quantum.circuits.reading import capture, quantum_function
+from quantum.circuits.signature import (
     Reference,
     checked_lead,
     checked_shapes,
     checked_shots,
     checked_simulator,
 )
+from quantum.evaluation import Evaluator
+from quantum.kernels.function import Executable
+from quantum.kernels.rows import Layout
+from quantum.plan import Gradient, checked_gradient, plan
+from quantum.resources import Resources, resources
 from quantum.simulators import DensityMatrix, Device, Simulator
+from quantum.tracing.fingerprint import Fingerprint
 
 __all__ = ["CircuitLayer"]
 

@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from quantum.circuits.gates import TABLE
+from quantum.circuits.program import Measurement, Program
 from quantum.engine import answers
-from quantum.gates import TABLE
 from quantum.layer import CircuitLayer
 from quantum.plan import Plan
-from quantum.program import Measurement, Program
 from quantum.shapes import broadcast_shapes
 from quantum.simulators import StateVector
 

@@ -1,4 +1,4 @@
-"""Which engine runs a program and how it is differentiated: pure decisions (floor 4).
+"""Which engine runs a program and how it is differentiated: pure decisions (floor 3).
 
 `TABLE` is the published table simulator × gradient × measurement, as data; `plan` only reads it.
 """
@@ -10,10 +10,10 @@ from typing import Literal, cast
 
 import torch
 
-from quantum.gates import TABLE as GATES
-from quantum.program import Operation, Program
-from quantum.recording import numbered
+from quantum.circuits.gates import TABLE as GATES
+from quantum.circuits.program import Operation, Program
 from quantum.simulators import Simulator
+from quantum.tracing.recording import numbered
 
 __all__ = [
     "GRADIENTS",
@@ -101,9 +101,9 @@ class Plan:
             forward mode) is computed by "backprop".
 
     Example:
-        >>> from quantum.program import Measurement
+        >>> from quantum.circuits.program import Measurement
         >>> from quantum.simulators import StateVector
-        >>> from quantum.tracing import record
+        >>> from quantum.tracing.recorder import record
         >>> empty = Program(1, (), (Measurement("probs", (0,)),), record(lambda x: [], [(1,)]))
         >>> Plan(empty, StateVector(), "backprop").automatic
         False
@@ -153,8 +153,8 @@ def plan(program: Program, simulator: Simulator, gradient: str, shots: int | Non
         ValueError: The table has no such cell, or the gradient method is unknown.
 
     Example:
-        >>> from quantum.tracing import record
-        >>> from quantum.program import Measurement
+        >>> from quantum.tracing.recorder import record
+        >>> from quantum.circuits.program import Measurement
         >>> from quantum.simulators import StateVector
         >>> empty = Program(1, (), (Measurement("probs", (0,)),), record(lambda x: [], [(1,)]))
         >>> plan(empty, StateVector(), "auto").gradient
@@ -189,7 +189,7 @@ def reversible(program: Program) -> bool:
     whose exponent does.
 
     Example:
-        >>> from quantum.tracing import record
+        >>> from quantum.tracing.recorder import record
         >>> traced = record(lambda x: [x], [(2, 2)])
         >>> reversible(Program(1, (Operation("QubitUnitary", (0,), (0,)),), (), traced))
         False
@@ -205,7 +205,7 @@ def repeats(program: Program) -> int:
     but add up, and the gradient multiplies their sum by the number of gates once more.
 
     Example:
-        >>> from quantum.tracing import record
+        >>> from quantum.tracing.recorder import record
         >>> turns = (Operation("RX", (0,), (0,)), Operation("PauliZ", (0,))) * 3
         >>> repeats(Program(1, turns, (), record(lambda x: [x[0]], [(1,)])))
         3

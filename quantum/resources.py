@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from quantum.program import Measurement, Operation, Program
+from quantum.circuits.program import Measurement, Operation, Program
 from quantum.simulators import DensityMatrix, Device, Simulator, StateVector
 
 __all__ = ["Resources", "available_bytes", "require_memory", "required_bytes", "resources"]
@@ -53,7 +53,7 @@ def resources(
         precision: complex64 or complex128.
 
     Example:
-        >>> from quantum.tracing import record
+        >>> from quantum.tracing.recorder import record
         >>> turns = tuple(Operation("Hadamard", (wire,)) for wire in (0, 1))
         >>> operations = (*turns, Operation("PauliX", (1,), controls=(0,), control_values=(True,)))
         >>> program = Program(
@@ -82,7 +82,7 @@ def required_bytes(
         precision: complex64 or complex128.
 
     Example:
-        >>> from quantum.tracing import record
+        >>> from quantum.tracing.recorder import record
         >>> program = Program(20, (), (Measurement("expval"),), record(lambda x: [], [()]))
         >>> required_bytes(program, StateVector(), 1, torch.complex64)
         16777220
@@ -116,7 +116,7 @@ def require_memory(
         MemoryError: It needs more bytes than there are.
 
     Example:
-        >>> from quantum.tracing import record
+        >>> from quantum.tracing.recorder import record
         >>> program = Program(60, (), (Measurement("expval"),), record(lambda x: [], [()]))
         >>> require_memory(program, StateVector(), 1, torch.complex64, torch.device("cpu"))
         Traceback (most recent call last):

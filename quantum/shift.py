@@ -1,4 +1,4 @@
-r"""Gradients from values at shifted parameters: parameter-shift rules and SPSA (floor 5).
+r"""Gradients from values at shifted parameters: parameter-shift rules and SPSA (floor 4).
 
 Neither looks inside a simulation, so both serve exact and sampled values alike. A gate
 :math:`A e^{-i \theta G} B` makes an expectation a trigonometric polynomial in :math:`\theta` whose
@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quantum import gates
-from quantum.program import Measurement, Operation, Program, Term
+from quantum.circuits import gates
+from quantum.circuits.program import Measurement, Operation, Program, Term
 from quantum.shapes import broadcast_shapes
 
 __all__ = ["Evaluate", "parameter_shift", "rule", "spsa"]
@@ -42,10 +42,10 @@ def parameter_shift(program: Program, values: Sequence[Tensor], evaluate: Evalua
         ValueError: In the backward pass, when a parameter is needed that has no rule.
 
     Example:
-        >>> from quantum.evolution import evolve
-        >>> from quantum.measure import measure
-        >>> from quantum.statevector import ground
-        >>> from quantum.tracing import record
+        >>> from quantum.states.evolution import evolve
+        >>> from quantum.states.measure import measure
+        >>> from quantum.states.statevector import ground
+        >>> from quantum.tracing.recorder import record
         >>> z = Measurement("expval", terms=(Term(1, (Operation("PauliZ", (0,)),)),))
         >>> turn = Operation("RY", (0,), (0,))
         >>> program = Program(1, (turn,), (z,), record(lambda x: [x, 1.0], [()]))

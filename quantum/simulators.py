@@ -1,4 +1,4 @@
-"""What simulates a circuit: objects that name a simulator and its settings (floor 0).
+"""What simulates a circuit: objects that name a simulator and its settings (floor 1).
 
 They hold no state and no mathematics; `quantum.plan` decides what each of them can do.
 """

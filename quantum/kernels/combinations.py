@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
-from quantum.recording import Group, Instruction, Recording, Value, execute, leaves, mapped
-from quantum.tracing import MOVES
+from quantum.tracing.recorder import MOVES
+from quantum.tracing.recording import Group, Instruction, Recording, Value, execute, leaves, mapped
 
 __all__ = ["Combination", "Factor", "Product", "Source", "combinations"]
 
@@ -115,7 +115,7 @@ def combinations(recording: Recording) -> dict[int, Combination]:
     """The slots of a recording's groups that are combinations of entries of its arguments.
 
     Example:
-        >>> from quantum.tracing import record
+        >>> from quantum.tracing.recorder import record
         >>> made = combinations(record(lambda x: [2.0 * (1.0 - x[0]), x[0].sin()], [(2,)]))
         >>> made
         {0: Combination(constant=2.0, terms=((Source(array=0, position=0), -2.0),))}

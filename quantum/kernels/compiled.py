@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quantum.circuits.program import Measurement, Operation, Program
 from quantum.kernels.arrangement import Arrangement, arrange
 from quantum.kernels.combinations import Combination, Product, Source, combinations
 from quantum.kernels.lowering import Layout, Phase, Rotation, Word, lower
 from quantum.kernels.rotations import Angle
-from quantum.program import Measurement, Operation, Program
 
 __all__ = ["Compiled", "compiled"]
 
@@ -49,8 +49,8 @@ def compiled(program: Program) -> Compiled | None:
     """``program`` for the kernel, None where it contains what the kernel does not run.
 
     Example:
-        >>> from quantum.program import Operation, Term
-        >>> from quantum.tracing import record
+        >>> from quantum.circuits.program import Operation, Term
+        >>> from quantum.tracing.recorder import record
         >>> turn = Operation("RY", (0,), (0,))
         >>> read = Measurement("expval", terms=(Term(1, (Operation("PauliZ", (0,)),)),))
         >>> made = compiled(Program(1, (turn,), (read,), record(lambda x: [x[0], 1.0], [(1,)])))

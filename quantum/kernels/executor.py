@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from quantum import statevector
-from quantum.evolution import evolve
+from quantum.circuits.program import Measurement, Program, Term
 from quantum.kernels.compiled import Compiled, compiled
 from quantum.kernels.function import Executable
 from quantum.kernels.library import Circuit, load
-from quantum.measure import measure
-from quantum.program import Measurement, Program, Term
+from quantum.states import statevector
+from quantum.states.evolution import evolve
+from quantum.states.measure import measure
 
 __all__ = ["Executor", "executor"]
 
@@ -23,7 +23,7 @@ def executor(program: Program) -> "Executor | None":
     """The executor of ``program``; None where the kernel is missing or does not run it.
 
     Example:
-        >>> from quantum.tracing import record
+        >>> from quantum.tracing.recorder import record
         >>> empty = Program(1, (), (Measurement("probs", (0,)),), record(lambda x: [], [(1,)]))
         >>> executor(empty) is executor(empty)
         True
@@ -52,8 +52,8 @@ class Executor:
         circuit: That form in the library.
 
     Example:
-        >>> from quantum.program import Operation
-        >>> from quantum.tracing import record
+        >>> from quantum.circuits.program import Operation
+        >>> from quantum.tracing.recorder import record
         >>> turn = Operation("RY", (0,), (0,))
         >>> asked = (Measurement("probs", (0,)),)
         >>> made = executor(Program(1, (turn,), asked, record(lambda x: [x[0]], [(1,)])))

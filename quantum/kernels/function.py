@@ -29,8 +29,8 @@ class Executable:
 
     Example:
         >>> from quantum.kernels.executor import executor
-        >>> from quantum.program import Measurement, Operation, Program
-        >>> from quantum.tracing import record
+        >>> from quantum.circuits.program import Measurement, Operation, Program
+        >>> from quantum.tracing.recorder import record
         >>> turn, asked = Operation("RY", (0,), (0,)), (Measurement("probs", (0,)),)
         >>> made = executor(Program(1, (turn,), asked, record(lambda x: [x[0]], [(1,)])))
         >>> rows = torch.zeros(5, 1)

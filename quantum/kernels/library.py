@@ -120,8 +120,8 @@ class Circuit:
 
     Example:
         >>> from quantum.kernels.compiled import compiled
-        >>> from quantum.program import Measurement, Program
-        >>> from quantum.tracing import record
+        >>> from quantum.circuits.program import Measurement, Program
+        >>> from quantum.tracing.recorder import record
         >>> asked = (Measurement("probs", (0,)),)
         >>> made = compiled(Program(1, (), asked, record(lambda x: [], [(1,)])))
         >>> library = load()

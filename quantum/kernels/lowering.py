@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from quantum.circuits.program import Program
 from quantum.kernels.rotations import (
     Angle,
     Condition,
@@ -20,7 +21,6 @@ from quantum.kernels.rotations import (
     Turn,
     primitives,
 )
-from quantum.program import Program
 
 __all__ = ["Layout", "Phase", "Rotation", "Word", "lower"]
 
@@ -149,8 +149,8 @@ def lower(program: Program) -> tuple[list[Rotation | Phase], Layout] | None:
     None where an operation is none of those that the kernel runs.
 
     Example:
-        >>> from quantum.program import Operation
-        >>> from quantum.tracing import record
+        >>> from quantum.circuits.program import Operation
+        >>> from quantum.tracing.recorder import record
         >>> cnot = Operation("PauliX", (1,), controls=(0,), control_values=(True,))
         >>> program = Program(2, (cnot, Operation("RX", (0,), (0,))), (), record(lambda: [], []))
         >>> lower(program)[0][0].x

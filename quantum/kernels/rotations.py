@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from quantum.program import Operation
+from quantum.circuits.program import Operation
 
 __all__ = ["Angle", "Condition", "Flip", "Primitive", "Shift", "Swap", "Turn", "primitives"]
 
@@ -122,7 +122,7 @@ def primitives(operation: Operation) -> list[Primitive] | None:
     """The primitives of an operation in the order in which they act; None where there are none.
 
     Args:
-        operation: A gate of the table in `quantum.gates`, with controls and adjoint.
+        operation: A gate of the table in `quantum.circuits.gates`, with controls and adjoint.
 
     Example:
         >>> primitives(Operation("RX", (0,), slots=(4,)))

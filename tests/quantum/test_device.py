@@ -9,8 +9,8 @@ from pennylane.devices import ExecutionConfig
 from pennylane.exceptions import DeviceError, QuantumFunctionError, WireError
 from pennylane_results import check, flat, function, tupled
 
-from quantum import script
 from quantum.device import BorromeanMixed, BorromeanQubit
+from quantum.scripts import script
 
 ANGLES = np.array([0.3, 0.8])
 ROWS = np.array([[0.3, 0.8], [0.1, -0.2], [1.0, 2.0]])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from programs import random_program
 
+from quantum.circuits.program import Measurement, Operation, Program
 from quantum.plan import (
     GRADIENTS,
     MEASUREMENTS,
@@ -14,9 +15,8 @@ from quantum.plan import (
     repeats,
     reversible,
 )
-from quantum.program import Measurement, Operation, Program
 from quantum.simulators import DensityMatrix, Device, StateVector
-from quantum.tracing import record
+from quantum.tracing.recorder import record
 
 SIMULATOR = {"StateVector": StateVector(), "DensityMatrix": DensityMatrix(), "Device": Device(None)}
 KINDS = [kind for kind in MEASUREMENTS if kind != "vn_entanglement_entropy"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from quantum import resources
-from quantum.circuit import capture
+from quantum.circuits.reading import capture
 from quantum.resources import Resources, available_bytes, require_memory, required_bytes
 from quantum.simulators import DensityMatrix, Device, StateVector
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from programs import INPUTS, WEIGHTS, joined, plainly, random_program
 
-from quantum import statevector
-from quantum.evolution import evolve
-from quantum.gates import TABLE, matrix
-from quantum.measure import measure
-from quantum.program import Measurement, Operation, Program, Term
+from quantum.circuits.gates import TABLE, matrix
+from quantum.circuits.program import Measurement, Operation, Program, Term
 from quantum.shift import parameter_shift, rule, spsa
-from quantum.tracing import record
+from quantum.states import statevector
+from quantum.states.evolution import evolve
+from quantum.states.measure import measure
+from quantum.tracing.recorder import record
 
 RULED = [n for n in TABLE if n not in ("QubitUnitary", "DiagonalQubitUnitary", "StatePrep")]
 SETTINGS = {"PauliRot": "XZ", "PauliExponential": "YX", "PCPhase": 3}

@@ -4,12 +4,12 @@ import random
 
 import torch
 
-from quantum import statevector
-from quantum.evolution import evolve
-from quantum.gates import TABLE
-from quantum.measure import measure
-from quantum.program import Measurement, Operation, Program, Term
-from quantum.tracing import record
+from quantum.circuits.gates import TABLE
+from quantum.circuits.program import Measurement, Operation, Program, Term
+from quantum.states import statevector
+from quantum.states.evolution import evolve
+from quantum.states.measure import measure
+from quantum.tracing.recorder import record
 
 INPUTS, WEIGHTS = 4, 10
 SETTINGS = {"PauliRot": "XZY", "PauliExponential": "YIX", "PCPhase": 3}

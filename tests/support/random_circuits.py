@@ -21,7 +21,7 @@ import pennylane as qml
 import torch
 from circuit_draw import INPUTS, WEIGHTS, Draw
 
-from quantum.circuit import wire_order
+from quantum.circuits.reading import wire_order
 from quantum.layer import CircuitLayer
 from quantum.simulators import DensityMatrix, StateVector
 

@@ -10,7 +10,7 @@ from torch.func import functional_call, hessian
 from quantum.kernels.combinations import Combination, Factor, Source, combinations
 from quantum.kernels.library import load
 from quantum.layer import CircuitLayer
-from quantum.tracing import record
+from quantum.tracing.recorder import record
 
 needs_kernel = pytest.mark.skipif(load() is None, reason="there is no compiled kernel here")
 CLOSE = {"rtol": 0, "atol": 1e-10}

@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from quantum import adjoint, statevector
-from quantum.evolution import evolve
-from quantum.gates import TABLE
+from quantum.circuits.gates import TABLE
+from quantum.circuits.program import Measurement, Operation, Program, Term
+from quantum.fused import adjoint
 from quantum.kernels.executor import executor
 from quantum.kernels.library import load
 from quantum.kernels.rotations import primitives
-from quantum.measure import measure
-from quantum.program import Measurement, Operation, Program, Term
-from quantum.tracing import record
+from quantum.states import statevector
+from quantum.states.evolution import evolve
+from quantum.states.measure import measure
+from quantum.tracing.recorder import record
 
 FIXED = ["PauliX", "PauliY", "PauliZ", "Hadamard", "S", "T", "SX", "SWAP", "ISWAP", "SISWAP"]
 ONE = [

@@ -87,7 +87,7 @@ def test_instruction_sets_agree(name):
         return
     import ctypes
 
-    from quantum.circuit import capture
+    from quantum.circuits.reading import capture
     from quantum.kernels.compiled import compiled
     from quantum.kernels.executor import Executor
 
