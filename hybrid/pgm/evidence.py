@@ -34,6 +34,16 @@ class Evidence:
     observed: tuple[int, ...] = ()
     states: Tensor | None = None
 
+    def chosen(self, rows: Tensor) -> "Evidence":
+        """Some rows, by their numbers."""
+        return Evidence(
+            len(rows),
+            {variable: states[rows] for variable, states in self.hard.items()},
+            {variable: values[rows] for variable, values in self.soft.items()},
+            self.observed,
+            None if self.states is None else self.states[:, rows],
+        )
+
     def part(self, start: int, stop: int) -> "Evidence":
         """The rows from ``start`` to ``stop``."""
         if start == 0 and stop >= self.rows:
