@@ -26,7 +26,8 @@ _HOME = {
     "save": "hybrid.checkpoint",
 }
 _SUBMODULES = {
-    *("backbones", "bayes", "flows", "heads", "layers", "objectives", "pgm", "plots", "testing"),
+    *("backbones", "bayes", "flows", "heads", "layers", "losses", "objectives", "pgm", "plots"),
+    "testing",
 }
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "heads",
     "layers",
     "load",
+    "losses",
     "objectives",
     "pgm",
     "plots",

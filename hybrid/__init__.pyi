@@ -3,6 +3,7 @@ from hybrid import bayes as bayes
 from hybrid import flows as flows
 from hybrid import heads as heads
 from hybrid import layers as layers
+from hybrid import losses as losses
 from hybrid import objectives as objectives
 from hybrid import pgm as pgm
 from hybrid import plots as plots
@@ -36,6 +37,7 @@ __all__ = [
     "heads",
     "layers",
     "load",
+    "losses",
     "objectives",
     "pgm",
     "plots",

@@ -1,16 +1,16 @@
 """What is minimised: objectives are modules that turn a batch into one number (floor 3).
 
-`ELBO` trains any Law or Joint, with or without random weights; `Pyro` trains any pair of a Pyro
-model and guide. Both are ordinary modules whose parameters all exist before an optimiser is made.
+`ELBO` trains any Law or Joint, with or without random weights; `Supervised` any Law or network by
+a loss; `Pyro` any pair of a Pyro model and guide; `Weighted` is a sum of such. All are ordinary
+modules whose parameters exist before an optimiser is made.
 """
 
 import copy
-import operator
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, SupportsIndex
 
 import pyro
 import torch
@@ -21,48 +21,15 @@ from pyro.infer.autoguide import AutoGuide
 from torch import Tensor, nn
 
 from causal.draws import divergence, fixed
-from causal.law import is_integer, law_at, log_probability_of, states_of
-from hybrid.bayes.batching import in_dtype_of
+from causal.law import law_at, log_probability_of
+from hybrid.loss import Loss, whole
+from hybrid.pairs import data_pair, described
+from hybrid.supervised import Supervised
+from hybrid.weighted import Ramp, Weighted
 
-__all__ = ["ELBO", "Loss", "Pyro"]
+__all__ = ["ELBO", "Loss", "Pyro", "Ramp", "Supervised", "Weighted"]
 
 _HANDLERS = threading.RLock()  # Pyro's handler stack and parameter store belong to the process
-
-
-class Loss(NamedTuple):
-    """What an objective returns: the scalar to minimise, and its named parts for the reader.
-
-    Attributes:
-        total: Scalar tensor; its gradient trains the parameters.
-        parts: Scalar tensors by name, e.g. likelihood and divergence; they need not add up.
-
-    Example:
-        >>> import torch
-        >>> Loss(torch.tensor(3.0), {"fit": torch.tensor(2.0), "penalty": torch.tensor(1.0)}).total
-        tensor(3.)
-    """
-
-    total: Tensor
-    parts: dict[str, Tensor]
-
-
-def whole(name: str, value: Any, least: int | None = 1) -> int:
-    """``value`` as an int, if it is a whole number of at least ``least``.
-
-    Example:
-        >>> whole("epochs", 0)
-        Traceback (most recent call last):
-        ValueError: epochs must be at least 1: 0
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if least is not None and number < least:
-        raise ValueError(f"{name} must be at least {least}: {number}")
-    return number
 
 
 class ELBO(nn.Module):
@@ -151,9 +118,9 @@ class ELBO(nn.Module):
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise TypeError(
                 "ELBO takes a batch (x, y) for a Law or {name: column} for a Joint, not "
-                f"{_describe(batch)}"
+                f"{described(batch)}"
             )
-        x, y = _pair(self.model, *batch)
+        x, y = data_pair(self.model, *batch)
         context = x.unsqueeze(0)  # rule: the leading axis is the draws
         law: Any = self.model
         distribution = law_at(law, context) if x.dim() == 2 else law(context)
@@ -315,29 +282,3 @@ def _free_key(store: nn.Module, name: str) -> str:
     while hasattr(store, key):
         key += "_"
     return key
-
-
-def _pair(law: nn.Module, x: Any, y: Any) -> tuple[Tensor, Tensor]:
-    """Data in the law's dtype; classes are checked, and whole numbers stay whole."""
-    kinds = (p.dtype for p in law.parameters() if p.is_floating_point())
-    dtype = next(kinds, torch.get_default_dtype())
-    for name, tensor in (("x", x), ("y", y)):
-        if not isinstance(tensor, Tensor) or tensor.is_complex():
-            kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-            raise TypeError(f"{name} must be a tensor of real numbers, got {kind}")
-    states = states_of(law) if hasattr(law, "support") else None
-    if states is None:
-        return in_dtype_of(law, x), y.to(dtype)
-    wrong = ~((y >= 0) & (y < states) & (y == y.round() if y.is_floating_point() else True))
-    if bool(wrong.any()):
-        kind = "0 or 1" if states == 2 else f"a class number 0 … {states - 1}"
-        raise ValueError(f"y must be {kind}, got {y[wrong][0].item():g}")
-    return in_dtype_of(law, x), y.long() if is_integer(law) else y.to(dtype)
-
-
-def _describe(batch: Any) -> str:
-    if isinstance(batch, tuple | list):
-        return f"{len(batch)} entries"
-    if isinstance(batch, Tensor):
-        return f"one tensor of shape {tuple(batch.shape)}"
-    return type(batch).__name__

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from hybrid.coverage import needs_closure
 from hybrid.guard import NonFiniteError, bad_gradient, bad_input, bad_part, dense
-from hybrid.objectives import Loss
+from hybrid.loss import Loss
 from hybrid.snapshot import Snapshot
 
 __all__ = ["Stepper", "evaluate"]

@@ -15,7 +15,7 @@ from hybrid.callbacks import Callback, TrainingState
 from hybrid.coverage import optimizers_for
 from hybrid.guard import limit_columns
 from hybrid.history import History
-from hybrid.objectives import whole
+from hybrid.loss import whole
 from hybrid.runtime import Runtime, call_of, device_of, dtype_of, fabric_of
 from hybrid.step import Stepper
 

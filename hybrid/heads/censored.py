@@ -18,6 +18,7 @@ from torch.special import erfcx, log_ndtr, ndtr, ndtri
 
 from causal.draws import uniform
 from causal.noise import abduct, replay
+from hybrid.scores import closed_crps
 
 __all__ = ["Censored"]
 
@@ -214,3 +215,23 @@ def _noise(
 @replay.register(Censored)
 def _value(distribution: Censored, noise: Tensor) -> Tensor:
     return distribution.value_of(noise)
+
+
+@closed_crps.register(Censored)
+def _crps(distribution: Censored, y: Tensor) -> Tensor:
+    """Integral of Φ² up to the value and of (1 − Φ)² from it, between the limits."""
+    d = distribution
+    low, high = d.lower > -torch.inf, d.upper < torch.inf
+    z = (torch.clamp(y, d.lower, d.upper) - d.loc) / d.scale
+    zero = torch.zeros_like(z)
+    first = torch.where(low, _squared_area(d._standard(d.lower, low)), zero)
+    last = torch.where(high, _squared_area(-d._standard(d.upper, high)), zero)
+    return d.scale * (_squared_area(z) - first + _squared_area(-z) - last)
+
+
+def _squared_area(z: Tensor) -> Tensor:
+    """Integral of Φ(x)² for x up to z."""
+    below = ndtr(z)
+    return (
+        z * below.square() + 2 * below * _density(z) - ndtr(math.sqrt(2) * z) / math.sqrt(math.pi)
+    )

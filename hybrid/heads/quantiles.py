@@ -13,6 +13,7 @@ from torch.distributions import Distribution, constraints
 from torch.nn import functional as F
 
 from hybrid.heads.head import Head, attach, entries, joined, vector_shape
+from hybrid.scores import closed_crps
 
 __all__ = ["Quantile", "QuantileDistribution"]
 
@@ -153,6 +154,31 @@ def _levels(levels: Sequence[float]) -> tuple[float, ...]:
     if len(numbers) < 2 or not (inside and rising):
         raise ValueError(f"levels are at least 2 rising numbers between 0 and 1, got {numbers}")
     return numbers
+
+
+@closed_crps.register(QuantileDistribution)
+def _crps(distribution: QuantileDistribution, y: Tensor) -> Tensor:
+    """Integral of F² up to the value and of (1 − F)² from it, piece by piece."""
+    d, y = distribution, y.expand(torch.broadcast_shapes(y.shape, distribution.batch_shape))
+    low, high = d.knots[..., :-1], d.knots[..., 1:]
+    start, end = d._tau[:-1], d._tau[1:]
+    at = start + (y.unsqueeze(-1).clamp(low, high) - low) / d._slopes
+    cubes = at**3 - start**3 + (1 - at) ** 3 - (1 - end) ** 3
+    inner = (d._slopes * cubes / 3).sum(-1)
+    below, above = d._tails()
+    under = _tail_crps((d.knots[..., 0] - y).clamp_min(0), below, d.levels[0])
+    over = _tail_crps((y - d.knots[..., -1]).clamp_min(0), above, 1 - d.levels[-1])
+    return inner + under + over
+
+
+def _tail_crps(beyond: Tensor, length: Tensor, mass: float) -> Tensor:
+    """The same for an exponential tail of this mass, y lying ``beyond`` its inner end."""
+    left = mass * torch.exp(-beyond / length)  # the probability still farther out
+    return length * left.square() / 2 + _passed(beyond, length, mass, left)
+
+
+def _passed(beyond: Tensor, length: Tensor, mass: float, left: Tensor) -> Tensor:
+    return beyond - 2 * length * (mass - left) + length * (mass**2 - left.square()) / 2
 
 
 class Quantile(Head):

@@ -215,6 +215,32 @@ OBJECTIVES = {
         hybrid.objectives.ELBO(hybrid.bayes.variational(finite_scm()), data_size=5),
         {"A": torch.tensor([0, 1, 1]), "B": torch.tensor([2, 1, 0]), "C": torch.tensor([1, 0, 0])},
     ),
+    "Supervised": lambda: (
+        hybrid.objectives.Supervised(mlp(features=1), nn.MSELoss()),
+        (torch.randn(5, 3), torch.randn(5, 1)),
+    ),
+    "Supervised by a loss with parameters": lambda: (
+        hybrid.objectives.Supervised(
+            nn.Sequential(mlp(features=1), nn.Flatten(-2)), hybrid.losses.AdaptiveRobust()
+        ),
+        (torch.randn(5, 3), torch.randn(5)),
+    ),
+    "Supervised of a random law": lambda: (
+        hybrid.objectives.Supervised(
+            hybrid.bayes.variational(LAWS["Normal"]()), hybrid.losses.crps, data_size=5, draws=3
+        ),
+        (torch.randn(5, 3), torch.randn(5)),
+    ),
+    "Weighted": lambda: (
+        hybrid.objectives.Weighted(
+            {
+                "law": hybrid.objectives.ELBO(hybrid.heads.Normal(mlp()), data_size=5),
+                "score": hybrid.objectives.Supervised(LAWS["Normal"](), hybrid.losses.crps),
+            },
+            {"score": 0.5},
+        ),
+        (torch.randn(5, 3), torch.randn(5)),
+    ),
     "Pyro": lambda: (pyro_objective(), torch.randn(5)),
 }
 
