@@ -1,6 +1,7 @@
 """Figures for the documentation: time of a step against wires, depth, batch and threads.
 
-The thin line is the machine's limit, measured in the same run (`machine.py` has the formula).
+The thin line is the machine's limit, measured in the same run (`machine.py` has the formula). The
+fastest step of each contestant is drawn, which other work on the machine disturbs least.
 
     python benchmarks/figures.py --output docs/figures
     python benchmarks/figures.py --output docs/figures --data docs/figures/sweeps.json  # draw again
@@ -72,19 +73,20 @@ def _sweeps(threads: int, quick: bool) -> list[Sweep]:
 
 
 def _measured(sweep: Sweep, base: Settings, limits: machine.Limits) -> dict[str, Any]:
-    """Name → [(value, median ms)], and the limit likewise."""
-    curves: dict[str, list[tuple[int, float]]] = {name: [] for name in (*_NAMES, "limit")}
+    """Name → [(value, minimum ms, median ms)], and the limit likewise."""
+    curves: dict[str, list[tuple[int, float, float]]] = {name: [] for name in (*_NAMES, "limit")}
     for value, case in sweep.cases.items():
         threads = sweep.threads.get(value, 1)
         cores = tuple(range(threads)) if sweep.threads else base.cores
         settings = Settings(cores, base.seconds, base.turn, base.patience, base.cache)
         names = [name for name in _NAMES if case.wires <= _LARGEST.get(name, case.wires)]
         for line in contest(case, names, settings):
-            said = line.failure or f"{line.median:.3f} ms"
+            said = line.failure or f"{line.minimum:.3f} / {line.median:.3f} ms"
             print(case.name, threads, line.name, said, flush=True)
             if not line.failure and not line.wrong:
-                curves[line.name].append((value, line.median))
-        curves["limit"].append((value, 1e3 * limits.seconds(case) / threads))
+                curves[line.name].append((value, line.minimum, line.median))
+        least = 1e3 * limits.seconds(case) / threads
+        curves["limit"].append((value, least, least))
     return {"title": sweep.title, "axis": sweep.axis, "curves": curves}
 
 
@@ -92,18 +94,18 @@ def _drawn(figure: dict[str, Any], path: Path) -> None:
     """One figure, both axes logarithmic."""
     _, axes = plt.subplots(figsize=(5.0, 3.6), layout="constrained")
     for name, points in _curves(figure["curves"]):
-        values, times = zip(*points, strict=True)
+        values, times, _ = zip(*points, strict=True)
         if name == "limit":
             axes.plot(values, times, color="black", linewidth=0.8, label="limit of the core(s)")
         else:
             axes.plot(values, times, marker="o", markersize=3, label=CONTESTANTS[name].title)
-    ticks = [value for value, _ in figure["curves"]["limit"]]
+    ticks = [value for value, *_ in figure["curves"]["limit"]]
     axes.set_xscale("linear" if figure["axis"] == "wires" else "log")
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
     axes.set_yscale("log")
     axes.set_xlabel(figure["axis"])
-    axes.set_ylabel("ms a step (median)")
+    axes.set_ylabel("ms a step (fastest)")
     axes.set_title(figure["title"])
     axes.legend(fontsize="small")
     plt.savefig(path)

@@ -61,8 +61,10 @@ class CircuitLayer(nn.Module):
     ordered as by PennyLane's default.qubit, or by the QNode's device where it names wires.
 
     Precision is that of the promoted inputs and weights: float32 is computed in complex64, float64
-    in complex128, half and bfloat16 inputs in complex64 and returned as they came. Autocast is off
-    inside. A state prepared from inputs without ``normalize=True`` is taken as it is.
+    in complex128, half and bfloat16 inputs in complex64 and returned as they came. Where a
+    parameter turns a wire more than 8 times, which multiplies rounding errors, all are computed in
+    complex128 unless the simulator names a precision. Autocast is off inside. A state prepared from
+    inputs without ``normalize=True`` is taken as it is.
 
     Args:
         circuit: A PennyLane quantum function or QNode. Its first argument is the inputs, a tensor

@@ -16,7 +16,8 @@ class StateVector:
     r"""Exact simulation of pure states: :math:`2^n` complex amplitudes for each row.
 
     Args:
-        precision: "single" (complex64), "double" (complex128), or None: that of inputs and weights.
+        precision: "single" (complex64), "double" (complex128), or None: that of inputs and weights,
+            but double where a parameter occurs so often that single is too little.
 
     Example:
         >>> StateVector(precision="double")
@@ -31,7 +32,8 @@ class DensityMatrix:
     r"""Exact simulation of mixed states and channels: :math:`4^n` complex entries for each row.
 
     Args:
-        precision: "single" (complex64), "double" (complex128), or None: that of inputs and weights.
+        precision: "single" (complex64), "double" (complex128), or None: that of inputs and weights,
+            but double where a parameter occurs so often that single is too little.
 
     Example:
         >>> DensityMatrix()
