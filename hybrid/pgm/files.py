@@ -12,7 +12,7 @@ from hybrid.pgm.description import Description
 from hybrid.pgm.uai import parse_uai, write_uai
 from hybrid.pgm.xmlbif import parse_xmlbif, write_xmlbif
 
-__all__ = ["read", "write"]
+__all__ = ["read_description", "write_description"]
 
 _Parser = Callable[[str], Description]
 _Writer = Callable[[Description], str]
@@ -24,7 +24,7 @@ _FORMATS: dict[str, tuple[_Parser, _Writer]] = {
 }
 
 
-def read(path: str | os.PathLike[str]) -> Description:
+def read_description(path: str | os.PathLike[str]) -> Description:
     """Read a network from a file in UTF-8.
 
     Args:
@@ -41,8 +41,8 @@ def read(path: str | os.PathLike[str]) -> Description:
         >>> import tempfile, numpy as np
         >>> coin = Description({"coin": ("a", "b")}, {"coin": ()}, {"coin": np.array([0.1, 0.9])})
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write(f"{folder}/coin.bif.gz", coin)
-        ...     read(f"{folder}/coin.bif.gz").tables
+        ...     write_description(f"{folder}/coin.bif.gz", coin)
+        ...     read_description(f"{folder}/coin.bif.gz").tables
         {'coin': array([0.1, 0.9])}
     """
     file = Path(path)
@@ -61,7 +61,7 @@ def read(path: str | os.PathLike[str]) -> Description:
         raise ValueError(f"{file}, {error}") from None
 
 
-def write(path: str | os.PathLike[str], description: Description) -> None:
+def write_description(path: str | os.PathLike[str], description: Description) -> None:
     """Write a network to a file, replacing what was there at once.
 
     Args:
@@ -75,7 +75,7 @@ def write(path: str | os.PathLike[str], description: Description) -> None:
     Example:
         >>> import numpy as np
         >>> coin = Description({"coin": ("a", "b")}, {"coin": ()}, {"coin": np.array([0.1, 0.9])})
-        >>> write("coin.txt", coin)
+        >>> write_description("coin.txt", coin)
         Traceback (most recent call last):
         ValueError: coin.txt: the name should end in .bif, .xmlbif, .xml, .uai, or these and .gz
     """
@@ -102,3 +102,6 @@ def _format(file: Path) -> tuple[_Parser, _Writer]:
     if found is None:
         raise ValueError(f"{file}: the name should end in {', '.join(_FORMATS)}, or these and .gz")
     return found
+
+
+read, write = read_description, write_description

@@ -23,7 +23,7 @@ from pgm_elimination import Elimination, log_joint
 
 from hybrid.pgm import BayesianNetwork
 from hybrid.pgm.description import Description
-from hybrid.pgm.files import write
+from hybrid.pgm.files import write_description
 
 NETWORKS = (
     *("asia", "child", "alarm", "insurance", "hailfinder", "win95pts", "hepar2"),
@@ -52,7 +52,7 @@ def pyagrum_answers(
 def loaded(network: Description, cache: Path) -> BayesianNetwork:
     """The network as a user reads it."""
     file = cache / "network.bif"
-    write(file, network)
+    write_description(file, network)
     return BayesianNetwork.read(file)
 
 
