@@ -118,7 +118,7 @@ def arrange(
         for number, (scope, home) in enumerate(zip(scopes, homes, strict=True))
     ]
     _join(cardinalities, drafts, scopes, factors, rows, evidence, outputs, sets)
-    return _ordered(cardinalities, drafts, factors, evidence, outputs)
+    return _ordered(drafts, factors, evidence, outputs)
 
 
 def _mask(variables: Iterable[int]) -> int:
@@ -307,7 +307,6 @@ def _united(cardinalities: Sequence[int], cells: int, items: list[_Item]) -> lis
 
 
 def _ordered(
-    cardinalities: Sequence[int],
     drafts: Sequence[_Draft],
     factors: Sequence[int],
     evidence: Sequence[int],

@@ -12,9 +12,10 @@ from hybrid.pgm.kernels.library import load
 from hybrid.pgm.kernels.plan import Mode, Plan
 from hybrid.pgm.tree import JunctionTree
 
-__all__ = ["best", "draw", "run"]
+__all__ = ["best", "draw", "run", "sums"]
 
 _FIXED = 3  # sets of tables that are kept multiplied in
+_RECENT = 64
 _MOST_CELLS = 1 << 31  # places within a clique are 32 bits wide
 
 
@@ -42,11 +43,13 @@ class _Plans:
                 self.misses = 0
                 return plan
         self.misses += 1
-        passing = self.misses > _FIXED or any(table.requires_grad for table in tables)
+        passing = self.misses > _FIXED or any(
+            table.requires_grad or table.is_inference() for table in tables
+        )
         if not passing:
             plan = self.made()
             plan.lock.acquire()
-            plan.fill(tables, sparse=True)
+            plan.fill(tables, passing=False)
             self.fixed = [plan, *self.fixed[: _FIXED - 1]]
             return plan
         changing = self.changing
@@ -54,8 +57,7 @@ class _Plans:
             changing = self.made()
             changing.lock.acquire()
             self.changing = changing
-        if not changing.holds(tables):
-            changing.fill(tables, sparse=False)
+        changing.fill(tables, passing=True)
         return changing
 
 
@@ -76,11 +78,34 @@ def _served(tree: JunctionTree, tables: Sequence[Tensor], evidence: Evidence) ->
     ) and not any(torch._C._functorch.is_functorch_wrapped_tensor(table) for table in tables)
 
 
-def _plan(tree: JunctionTree, tables: Sequence[Tensor], sets: tuple[tuple[int, ...], ...]) -> Plan:
+_Recent = tuple[JunctionTree, Sequence[Tensor], tuple[tuple[int, ...], ...], Plan]
+_recent: dict[tuple[int, int, int], _Recent] = {}  # by identity: the quick way for single rows
+
+
+def _plan(
+    tree: JunctionTree,
+    tables: Sequence[Tensor],
+    evidence: Evidence,
+    sets: tuple[tuple[int, ...], ...],
+) -> Plan | None:
+    """A plan with these tables multiplied in, its lock is held; None if the kernel cannot serve."""
+    key = (id(tree), id(tables), id(sets))
+    found = _recent.get(key)  # holds what it is known by, so that no number is used again
+    if found is not None:
+        plan = found[3]
+        if evidence.rows and plan.holds(tables) and plan.lock.acquire(blocking=False):
+            return plan
+    if not _served(tree, tables, evidence):
+        return None
     apart = tuple(
         table.dim() > len(scope) for table, scope in zip(tables, tree.scopes, strict=True)
     )
-    return _plans(tree, apart, sets).filled(tables)
+    plan = _plans(tree, apart, sets).filled(tables)
+    if not plan.apart and not plan.passing:
+        if len(_recent) >= _RECENT:
+            _recent.clear()
+        _recent[key] = (tree, tables, sets, plan)
+    return plan
 
 
 def run(
@@ -91,7 +116,10 @@ def run(
 ) -> tuple[Float[Tensor, " rows"], list[Float[Tensor, "rows ..."]]] | None:
     r"""The partition function of every row, and marginals.
 
-    .. math:: Z_r = \sum_x \prod_i f_i(x) e_r(x), \qquad p_r(x_A) = \frac{1}{Z_r} \sum_{x \setminus A}
+    .. math::
+
+        Z_r = \sum_x \prod_i f_i(x_i) e_r(x), \qquad
+        p_r(x_A) = \frac{1}{Z_r} \sum_{x \setminus x_A} \prod_i f_i(x_i) e_r(x)
 
     Nothing is recorded for gradients. Rows whose numbers leave the range of double precision, and
     impossible rows, get :math:`\log Z = -\infty` and marginals of zero.
@@ -118,9 +146,9 @@ def run(
         >>> found is None or found[1][0].tolist() == [[0.25, 0.75]]
         True
     """
-    if not _served(tree, tables, evidence):
+    plan = _plan(tree, tables, evidence, sets)
+    if plan is None:
         return None
-    plan = _plan(tree, tables, sets)
     try:
         log = torch.empty(evidence.rows, dtype=torch.float64)
         marginals = torch.empty(evidence.rows, plan.width, dtype=torch.float64)
@@ -135,6 +163,57 @@ def run(
             for part, shape in zip(parts, plan.shapes, strict=True)
         ]
     return log, parts
+
+
+def sums(
+    tree: JunctionTree,
+    tables: Sequence[Float[Tensor, "..."]],
+    evidence: Evidence,
+    sets: tuple[tuple[int, ...], ...],
+    weights: Float[Tensor, " rows"] | None = None,
+) -> tuple[Float[Tensor, " rows"], list[Float[Tensor, "..."]]] | None:
+    r"""The partition function of every row, and marginals summed over rows.
+
+    .. math:: s(x_A) = \sum_r w_r \, p_r(x_A)
+
+    With the factors' scopes as sets and all weights 1 these are the expected sufficient statistics
+    of expectation maximisation; with the gradient that reaches :math:`\log Z_r` as weights, and
+    divided by the tables, the gradients of shared tables. Rows with :math:`\log Z = -\infty` add
+    nothing. The result does not depend on the number of threads.
+
+    Args:
+        tree: The junction tree.
+        tables: One table per factor, (cardinalities of its scope), or (rows, cardinalities).
+        evidence: What was observed.
+        sets: Sets of variables, each within one clique.
+        weights: The weight of each row, may be negative; 1 by default.
+
+    Returns:
+        :math:`\log Z` (rows,) and for each set (cardinalities), None where the kernel does not
+        serve.
+
+    Example:
+        >>> from hybrid.pgm.tree import junction_tree
+        >>> tree = junction_tree((2,), ((0,),))
+        >>> table = torch.tensor([0.25, 0.75], dtype=torch.float64)
+        >>> found = sums(tree, [table], Evidence(4), ((0,),))
+        >>> found is None or found[1][0].tolist() == [1.0, 3.0]
+        True
+    """
+    plan = _plan(tree, tables, evidence, sets)
+    if plan is None:
+        return None
+    try:
+        log = torch.empty(evidence.rows, dtype=torch.float64)
+        total = torch.empty(plan.width, dtype=torch.float64)
+        if weights is None:
+            weights = torch.ones(1, dtype=torch.float64).expand(evidence.rows)
+        wide = weights.detach().to(torch.float64).contiguous()
+        plan.run(Mode.SUMS, tables, evidence, log, total.data_ptr(), weights=wide.data_ptr())
+    finally:
+        plan.lock.release()
+    parts = total.split_with_sizes(plan.sizes) if sets else ()
+    return log, [part.view(shape) for part, shape in zip(parts, plan.shapes, strict=True)]
 
 
 def best(
@@ -159,9 +238,9 @@ def best(
         >>> found is None or found[0].tolist() == [[1]]
         True
     """
-    if not _served(tree, tables, evidence):
+    plan = _plan(tree, tables, evidence, ())
+    if plan is None:
         return None
-    plan = _plan(tree, tables, ())
     try:
         log = torch.empty(evidence.rows, dtype=torch.float64)
         states = torch.empty(evidence.rows, plan.variables, dtype=torch.int64)
@@ -197,9 +276,9 @@ def draw(
         >>> found is None or found.tolist() == [[[1], [1], [1]]]
         True
     """
-    if not _served(tree, tables, evidence):
+    plan = _plan(tree, tables, evidence, ())
+    if plan is None:
         return None
-    plan = _plan(tree, tables, ())
     try:
         log = torch.empty(evidence.rows, dtype=torch.float64)
         states = torch.empty(evidence.rows, n, plan.variables, dtype=torch.int64)

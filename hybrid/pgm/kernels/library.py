@@ -1,5 +1,6 @@
 """Loads the compiled kernel, the widest instruction set that this machine runs (floor 0)."""
 
+import contextlib
 import ctypes
 import functools
 import logging
@@ -67,10 +68,8 @@ def instruction_set() -> str | None:
 def _path(name: str) -> Path | None:
     """Where a library lies: beside this file, or where an editable installation put it."""
     folders = [Path(__file__).parent / "libraries"]
-    try:
+    with contextlib.suppress(PackageNotFoundError):
         folders.append(Path(str(distribution("borromean").locate_file(_HERE))))
-    except PackageNotFoundError:
-        pass
     paths = (folder / f"libborromean_pgm_{name}{_SUFFIX}" for folder in folders)
     return next((path for path in paths if path.is_file()), None)
 

@@ -1,4 +1,4 @@
-"""A junction tree that the library holds, with tables multiplied into it (floor 1 of the kernel)."""
+"""A junction tree that the library holds, with its tables (floor 1 of the kernel)."""
 
 import ctypes
 import struct
@@ -25,7 +25,7 @@ class Mode:
         1
     """
 
-    PARTITION, MARGINALS, BEST, DRAWS = range(4)
+    PARTITION, MARGINALS, BEST, DRAWS, SUMS = range(5)
 
 
 class Plan:
@@ -58,7 +58,8 @@ class Plan:
     ) -> None:
         self.library = library
         self.lock = threading.Lock()
-        self.tables: Sequence[Tensor] = ()
+        self.filled = self.passing = False
+        self.tables: Sequence[Tensor | None] = ()
         self.versions: list[int] = []
         self.shared = [k for k, differs in enumerate(apart) if not differs]
         self.apart = [k for k, differs in enumerate(apart) if differs]
@@ -82,30 +83,37 @@ class Plan:
 
     def holds(self, tables: Sequence[Tensor]) -> bool:
         """Whether these very tables were multiplied in, and have not changed since."""
+        if self.passing or not self.filled:
+            return False
         mine = self.tables
-        if len(tables) != len(mine) or not mine:
+        if tables is not mine and any(tables[k] is not mine[k] for k in self.shared):
             return False
-        if tables is not mine and any(a is not b for a, b in zip(tables, mine, strict=True)):
-            return False
-        return [table._version for table in tables] == self.versions
+        return [tables[k]._version for k in self.shared] == self.versions
 
-    def fill(self, tables: Sequence[Tensor], sparse: bool) -> None:
+    def fill(self, tables: Sequence[Tensor], passing: bool) -> None:
         """Multiply in the tables that all rows share.
 
         Args:
             tables: One table per factor, those that differ by row are passed over.
-            sparse: Leave out cells that are zero; for tables that stay as they are.
+            passing: They change from call to call; otherwise cells that are zero are left out.
 
         Raises:
             MemoryError: There is not enough memory.
         """
         wide = [tables[k].detach().to(torch.float64).contiguous() for k in self.shared]
         packed = struct.pack(f"{len(wide)}q", *[table.data_ptr() for table in wide])
-        if self.library.borromean_pgm_fill(self.handle, packed, sparse):
+        self.filled = False
+        if self.library.borromean_pgm_fill(self.handle, packed, not passing):
             raise MemoryError("the inference kernel ran out of memory")
-        inference = any(table.is_inference() for table in tables)
-        self.tables = () if inference else tables
-        self.versions = [] if inference else [table._version for table in tables]
+        self.filled, self.passing = True, passing
+        if not passing:
+            kept = set(self.shared)
+            self.tables = (
+                tuple(tables)
+                if not self.apart
+                else [table if k in kept else None for k, table in enumerate(tables)]
+            )
+            self.versions = [tables[k]._version for k in self.shared]
 
     def run(
         self,
@@ -117,6 +125,7 @@ class Plan:
         states: int = 0,
         draws: int = 0,
         uniform: int = 0,
+        weights: int = 0,
         lanes: int = 0,
     ) -> None:
         """Send rows through the tree.
@@ -126,10 +135,11 @@ class Plan:
             tables: One table per factor; those that differ by row are read here.
             evidence: What was observed.
             log: Where the logarithms are written (rows,).
-            marginals: Address of (rows, width).
+            marginals: Address of (rows, width), of sums over rows (width,).
             states: Address of (rows, draws, variables).
             draws: Assignments per row.
             uniform: Address of (rows, draws, nodes).
+            weights: Address of the weights of rows in sums (rows,).
             lanes: Rows side by side, 0 leaves the choice to the kernel.
 
         Raises:
@@ -150,16 +160,16 @@ class Plan:
                 seen += (variable, values.data_ptr(), values.stride(0))
         hard = len(seen) // 3
         for variable, values in evidence.soft.items():
-            weights = _rows(values)
-            kept.append(weights)
-            seen += (variable, weights.data_ptr(), weights.stride(0))
+            soft = _rows(values)
+            kept.append(soft)
+            seen += (variable, soft.data_ptr(), soft.stride(0))
         for k in self.apart:
             table = _rows(tables[k])
             kept.append(table)
             seen += (table.data_ptr(), table.stride(0) if table.shape[0] > 1 else 0)
         numbers = (
             self.handle, mode, evidence.rows, torch.get_num_threads(), lanes, log.data_ptr(),
-            marginals, states, draws, uniform, *stacked, hard, len(evidence.soft), *seen,
+            marginals, states, draws, uniform, weights, *stacked, hard, len(evidence.soft), *seen,
         )  # fmt: skip
         if self._run(struct.pack(f"{len(numbers)}q", *numbers)):
             raise MemoryError("the inference kernel ran out of memory")

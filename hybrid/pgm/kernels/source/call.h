@@ -6,7 +6,7 @@
 
 namespace borromean {
 
-enum class Mode { partition = 0, marginals = 1, best = 2, draws = 3 };
+enum class Mode { partition = 0, marginals = 1, best = 2, draws = 3, sums = 4 };
 
 struct Observed {  // of a variable: states, -1 where not observed, and likelihoods of its states
   const int64_t* states = nullptr;
@@ -24,10 +24,11 @@ struct Call {
   Mode mode;
   int64_t rows;
   double* log;         // of the sum over everything, or of the largest cell
-  double* marginals;   // rows x width
+  double* marginals;   // rows x width, or their sums over rows: width
   int64_t* states;     // rows x draws x variables
   int64_t draws;
   const double* uniform;  // rows x draws x nodes
+  const double* weights;  // of rows in sums
   std::vector<Observed> observed;
   std::vector<Rows> tables;
 };

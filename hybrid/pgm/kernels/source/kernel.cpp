@@ -1,5 +1,6 @@
 // The plain C interface: a plan is made once and run often. Compiled once per instruction set:
 // BORROMEAN_TARGET names it, BORROMEAN_BYTES is its vector width.
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -71,35 +72,57 @@ class Shelf {
 
 Shelf shelf;
 
+// Blocks of R rows, some of them in one go: their sums over rows are added in an order that does
+// not depend on how many threads there are.
+struct Portions {
+  int64_t blocks, count, each;
+  Portions(const Plan& plan, const Call& call, int lanes) : blocks((call.rows + lanes - 1) / lanes) {
+    const bool sums = call.mode == borromean::Mode::sums;
+    const int64_t most = std::max<int64_t>(1, std::min<int64_t>(16, (1 << 22) / (plan.width + 1)));
+    each = sums ? (blocks + most - 1) / most : 1;
+    count = (blocks + each - 1) / each;
+  }
+};
+
 template <int R, bool Max>
-void blocks(const Plan& plan, const Call& call, std::atomic<int64_t>& next) {
+void portions(const Plan& plan, const Call& call, const Portions& portions, double* sums,
+              std::atomic<int64_t>& next) {
   using Sweep = BORROMEAN_TARGET::Sweep<R, Max>;
   double* space = shelf.take(Sweep::size(plan));
   Sweep sweep(plan, call, space);
-  const int64_t count = (call.rows + R - 1) / R;
-  for (int64_t block; (block = next.fetch_add(1, std::memory_order_relaxed)) < count;)
-    sweep.run(block * R, int(std::min<int64_t>(R, call.rows - block * R)));
+  for (int64_t k; (k = next.fetch_add(1, std::memory_order_relaxed)) < portions.count;) {
+    if (sums) sweep.sums = sums + k * plan.width;
+    const int64_t end = std::min(portions.blocks, (k + 1) * portions.each);
+    for (int64_t block = k * portions.each; block < end; block++)
+      sweep.run(block * R, int(std::min<int64_t>(R, call.rows - block * R)));
+  }
   shelf.give(space);
 }
 
 template <int R, bool Max>
 void run(const Plan& plan, const Call& call, int threads) {
+  const Portions parts(plan, call, R);
+  std::vector<double> sums;
+  if (call.mode == borromean::Mode::sums) sums.assign(size_t(parts.count * plan.width), 0.0);
   std::atomic<int64_t> next{0};
-  const int64_t count = (call.rows + R - 1) / R;
-  if (plan.work * call.rows < 200000) threads = 1;
   std::atomic<bool> failed{false};
   auto work = [&] {
     try {
-      blocks<R, Max>(plan, call, next);
+      portions<R, Max>(plan, call, parts, sums.empty() ? nullptr : sums.data(), next);
     } catch (const std::bad_alloc&) {
       failed = true;
     }
   };
+  if (plan.work * call.rows < 200000) threads = 1;  // less than it takes to start another one
   std::vector<std::thread> helpers;
-  for (int k = 1; k < threads && k < count; k++) helpers.emplace_back(work);
+  for (int k = 1; k < threads && k < parts.count; k++) helpers.emplace_back(work);
   work();
   for (std::thread& helper : helpers) helper.join();
   if (failed) throw std::bad_alloc();
+  if (call.mode != borromean::Mode::sums) return;
+  std::fill(call.marginals, call.marginals + plan.width, 0.0);
+  for (int64_t k = 0; k < parts.count; k++)
+    for (int64_t c = 0; c < plan.width; c++) call.marginals[c] += sums[size_t(k * plan.width + c)];
 }
 
 template <bool Max>
@@ -159,7 +182,7 @@ int borromean_pgm_fill(void* plan, const int64_t* tables, int sparse) {
 }
 
 // One run. The numbers are: plan, mode, rows, threads, lanes (0: chosen here), addresses of the
-// logarithms, marginals and states, draws per row, address of the uniform numbers; observed
+// logarithms, marginals and states, draws per row, addresses of the uniform numbers and of the weights; observed
 // variables in one array: their count, the address of their numbers, that of the array and its
 // strides; other observed and weighted variables: their counts, then for each of them its number,
 // its address and its stride over rows; then address and stride of each table per row. Returns 1
@@ -174,19 +197,20 @@ int borromean_pgm_run(const int64_t* n) {
               reinterpret_cast<int64_t*>(n[7]),
               n[8],
               reinterpret_cast<const double*>(n[9]),
+              reinterpret_cast<const double*>(n[10]),
               std::vector<borromean::Observed>(plan.cards.size()),
               {}};
-    for (int64_t k = 0; k < n[10]; k++) {
-      const int64_t variable = reinterpret_cast<const int64_t*>(n[11])[k];
-      call.observed[size_t(variable)].states = reinterpret_cast<const int64_t*>(n[12]) + k * n[13];
-      call.observed[size_t(variable)].stride = n[14];
+    for (int64_t k = 0; k < n[11]; k++) {
+      const int64_t variable = reinterpret_cast<const int64_t*>(n[12])[k];
+      call.observed[size_t(variable)].states = reinterpret_cast<const int64_t*>(n[13]) + k * n[14];
+      call.observed[size_t(variable)].stride = n[15];
     }
-    const int64_t* next = n + 17;
-    for (int64_t k = 0; k < n[15]; k++, next += 3) {
+    const int64_t* next = n + 18;
+    for (int64_t k = 0; k < n[16]; k++, next += 3) {
       call.observed[size_t(next[0])].states = reinterpret_cast<const int64_t*>(next[1]);
       call.observed[size_t(next[0])].stride = next[2];
     }
-    for (int64_t k = 0; k < n[16]; k++, next += 3) {
+    for (int64_t k = 0; k < n[17]; k++, next += 3) {
       call.observed[size_t(next[0])].likelihoods = reinterpret_cast<const double*>(next[1]);
       call.observed[size_t(next[0])].row = next[2];
     }

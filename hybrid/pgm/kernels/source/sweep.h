@@ -34,6 +34,8 @@ class Sweep {
     return (size_t(plan.space) + plan.nodes.size()) * R + flags + 8;
   }
 
+  double* sums = nullptr;  // where marginals are summed over rows
+
   void run(int64_t first, int count) {
     row = first;
     valid = count;
@@ -45,6 +47,10 @@ class Sweep {
     if (call.mode == Mode::marginals && plan.width) {
       down();
       write_marginals();
+    }
+    if (call.mode == Mode::sums) {
+      down();
+      add_sums();
     }
     if (call.mode == Mode::best || call.mode == Mode::draws)
       for (int lane = 0; lane < valid; lane++)
@@ -220,7 +226,10 @@ class Sweep {
     std::memset(at(plan.beliefs), 0, size_t(plan.beliefs_end - plan.beliefs) * R * sizeof(double));
     const double* root = at(plan.nodes[0].message);
     double* belief = at(plan.nodes[0].belief);
-    for (int l = 0; l < R; l++) belief[l] = lost[l] || !(root[l] > 0) ? 0.0 : 1.0;
+    for (int l = 0; l < R; l++)
+      belief[l] = lost[l] || !(root[l] > 0) || l >= valid ? 0.0
+                  : call.weights                          ? call.weights[row + l]
+                                                          : 1.0;
     for (const Node& node : plan.nodes) {
       if (!node.wanted) continue;
       const Tables into = added(node);
@@ -252,7 +261,7 @@ class Sweep {
       for (int l = 0; l < R; l++) {
         const double b = belief[g * R + l], m = message[g * R + l];
         const double q = b / m * factors[l];
-        message[g * R + l] = m > 0 && b > 0 ? (q < most ? q : most) : 0.0;
+        message[g * R + l] = m > 0 && b != 0 ? (q < most ? (q > -most ? q : -most) : most) : 0.0;
       }
   }
 
@@ -262,6 +271,19 @@ class Sweep {
       double* to = call.marginals + row * plan.width + table.offset;
       for (int l = 0; l < valid; l++, to += plan.width)
         for (int64_t c = 0; c < table.cells; c++) to[c] = from[c * R + l];
+    }
+  }
+
+  // Sums over rows go on where the last block ended.
+  void add_sums() {
+    for (const Table& table : plan.outputs) {
+      const double* from = at(table.place);
+      double* to = sums + table.offset;
+      for (int64_t c = 0; c < table.cells; c++) {
+        double sum = 0;
+        for (int l = 0; l < R; l++) sum += from[c * R + l];
+        to[c] += sum;
+      }
     }
   }
 
