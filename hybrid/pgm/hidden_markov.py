@@ -12,7 +12,7 @@ from causal.draws import fixed
 from causal.law import law_at, states_of
 from hybrid.bayes.batching import in_dtype_of
 from hybrid.pgm.chains import Path, lengths_of
-from hybrid.pgm.nodes import Table
+from hybrid.pgm.networks.nodes import Table
 from hybrid.pgm.observed_sequence import ObservedSequence, Simulated
 from hybrid.pgm.step_mask import split_mask
 
@@ -326,7 +326,8 @@ class HiddenMarkovModel(nn.Module):
     def _emission(self, context: Tensor) -> Any:
         """Distribution of one observation, batch shape ``(*lead, K)`` or one that broadcasts."""
         if isinstance(self.emission, Table):
-            return Categorical(probs=self.emission.probabilities(), validate_args=False)
+            # From logs: from probabilities it would put a small number in place of zero.
+            return Categorical(logits=_log(self.emission.probabilities()), validate_args=False)
         return law_at(self.emission, _with_states(context, self.cardinality))
 
 

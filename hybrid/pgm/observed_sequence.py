@@ -240,12 +240,12 @@ class ObservedSequence(TorchDistribution):
         each = missing.flatten(-dims) if dims else missing.unsqueeze(-1)
         hidden = each.all(-1)
         over = None if lengths is None else ended(lengths, self.steps)
+        _check_symbols(value, support, hidden if over is None else hidden | over)
         partly = each.any(-1) & ~hidden
         partly = partly if over is None else partly & ~over
         if bool(partly.any()):
             raise ValueError(
-                f"row {named_row(partly.any(-1)) if partly.dim() > 1 else 0}, step "
-                f"{int(partly.nonzero()[0][-1])}: the observation is NaN in part; give all of it, "
+                f"{_place(partly)}: the observation is NaN in part; give all of it, "
                 "or NaN in every entry for a step that was not observed"
             )
         if over is not None:
@@ -281,3 +281,21 @@ class ObservedSequence(TorchDistribution):
         if self.lengths is None:
             return states
         return states.masked_fill(ended(self.lengths, self.steps), -1)
+
+
+def _check_symbols(value: Tensor, support: Any, hidden: Tensor) -> None:
+    """See that numbers of symbols are among those that can be emitted."""
+    if support.event_dim or not hasattr(support, "upper_bound") or not support.is_discrete:
+        return
+    wrong = ~(support.check(value) | hidden)
+    if bool(wrong.any()):
+        raise ValueError(
+            f"{_place(wrong)}: the symbol is {value.expand(wrong.shape)[wrong][0].item():g}, "
+            f"expected a whole number from {support.lower_bound} to {support.upper_bound}, or -1 "
+            "where it was not observed"
+        )
+
+
+def _place(wrong: Tensor) -> str:
+    row = named_row(wrong.any(-1)) if wrong.dim() > 1 else "0"
+    return f"row {row}, step {int(wrong.nonzero()[0][-1])}"

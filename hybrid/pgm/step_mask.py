@@ -8,14 +8,16 @@ __all__ = ["split_mask"]
 def split_mask(context: Tensor, position: int | None) -> tuple[Tensor, Tensor | None]:
     """The context without its mask, and the mask; None where there is none.
 
+    What follows the end of a row becomes 0, so that no NaN there reaches a gradient.
+
     Raises:
         ValueError: There is no such column, or it holds other numbers than 0 and 1.
 
     Example:
         >>> import torch
-        >>> rest, mask = split_mask(torch.tensor([[5.0, 1.0], [6.0, 0.0]]), 1)
+        >>> rest, mask = split_mask(torch.tensor([[5.0, 1.0], [float("nan"), 0.0]]), 1)
         >>> rest.tolist(), mask
-        ([[5.0], [6.0]], tensor([ True, False]))
+        ([[5.0], [0.0]], tensor([ True, False]))
     """
     if position is None:
         return context, None
@@ -30,4 +32,5 @@ def split_mask(context: Tensor, position: int | None) -> tuple[Tensor, Tensor | 
             f"after its end, got {float(column[wrong][0]):g}"
         )
     kept = [k for k in range(width) if k != position % width]
-    return context[..., kept], column.bool()
+    mask = column.bool()
+    return context[..., kept].masked_fill(~mask.unsqueeze(-1), 0), mask

@@ -89,8 +89,11 @@ class _LogPartition(torch.autograd.Function):
             wanted = [
                 x for x, need in zip((unary, pairwise), ctx.needs_input_grad, strict=False) if need
             ]
+            total = taped_log_partition(chain)
             found = iter(
-                torch.autograd.grad(taped_log_partition(chain), wanted, weight, create_graph=True)
+                torch.autograd.grad(
+                    total, wanted, weight, create_graph=True, materialize_grads=True
+                )
             )
             return (*(next(found) if need else None for need in ctx.needs_input_grad[:2]), None)
         if ctx.scaled_at is None:
