@@ -1,4 +1,4 @@
-"""How many rows are computed at a time, and what is too large altogether (floor 2)."""
+"""How many rows are computed at a time, and what is too large altogether (floor 4)."""
 
 from collections.abc import Iterator, Sequence
 

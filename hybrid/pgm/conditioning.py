@@ -1,4 +1,4 @@
-"""Variables that every row observes, cut out of tables and tree (floor 3)."""
+"""Variables that every row observes, cut out of tables and tree (floor 6)."""
 
 import functools
 from collections.abc import Sequence

@@ -14,6 +14,7 @@ __all__ = [
     "Holders",
     "cells_of",
     "eliminate",
+    "filled_in",
     "interaction_graph",
     "members",
     "without_simplicial",
@@ -85,6 +86,16 @@ def cells_of(bits: int, cardinalities: Sequence[int]) -> int:
         10
     """
     return math.prod(cardinalities[variable] for variable in members(bits))
+
+
+def filled_in(clique: int, graph: Sequence[int]) -> bool:
+    """Whether a triangulation added an edge of this clique to the graph.
+
+    Example:
+        >>> filled_in(0b111, interaction_graph(3, [(0, 1), (1, 2)]))
+        True
+    """
+    return any(clique & ~graph[variable] != 1 << variable for variable in members(clique))
 
 
 class Holders:
@@ -243,17 +254,19 @@ class _Elimination:
 
     def _fill(self, variable: int) -> tuple[int, float]:
         """Number of pairs of neighbours that are not joined, and their cells."""
-        graph, around, count, weighted = self.graph, self.graph[variable], 0, 0.0
-        rest = around
+        graph, cardinalities, count, weighted = self.graph, self.cardinalities, 0, 0.0
+        rest = graph[variable]
         while rest:
             low = rest & -rest
             rest ^= low
             one = low.bit_length() - 1
-            missing = rest & ~graph[one]
-            if missing:
-                count += missing.bit_count()
-                cells = sum(self.cardinalities[other] for other in members(missing))
-                weighted += self.cardinalities[one] * cells
+            missing, cells = rest & ~graph[one], 0
+            while missing:  # written out: most of the time of a plan is spent here
+                low = missing & -missing
+                missing ^= low
+                count += 1
+                cells += cardinalities[low.bit_length() - 1]
+            weighted += cardinalities[one] * cells
         return count, weighted
 
     def _eliminate(self, variable: int) -> int:

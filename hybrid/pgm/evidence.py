@@ -1,4 +1,4 @@
-"""What was observed in each row, as the engine reads it (floor 1)."""
+"""What was observed in each row, as the engine reads it (floor 3)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The best assignments of a block of rows, by messages that are lists (floor 4)."""
+"""The best assignments of a block of rows, by messages that are lists (floor 6)."""
 
 import math
 from collections.abc import Sequence

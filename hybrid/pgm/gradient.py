@@ -1,4 +1,4 @@
-"""The gradient of a partition function from marginals, without a graph of messages (floor 5)."""
+"""The gradient of a partition function from marginals, without a graph of messages (floor 8)."""
 
 from collections.abc import Sequence
 from typing import Any

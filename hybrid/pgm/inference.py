@@ -1,4 +1,4 @@
-"""Questions to a junction tree: partition functions, marginals, best assignments, draws (floor 6).
+"""Questions to a junction tree: partition functions, marginals, best assignments, draws (floor 9).
 
 Variables, factors and cliques are numbers here; results have the rows first.
 """

@@ -1,4 +1,4 @@
-"""Tables and evidence laid along the axes of cliques, rows last (floor 2)."""
+"""Tables and evidence laid along the axes of cliques, rows last (floor 4)."""
 
 import functools
 from collections.abc import Sequence

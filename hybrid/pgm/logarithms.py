@@ -1,4 +1,4 @@
-"""Messages in logarithms: slower, for rows that floating point cannot hold (floor 3)."""
+"""Messages in logarithms: slower, for rows that floating point cannot hold (floor 5)."""
 
 from collections.abc import Sequence
 

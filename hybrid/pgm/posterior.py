@@ -1,4 +1,4 @@
-"""Partition functions and marginals of rows, by whatever way fits them (floor 4).
+"""Partition functions and marginals of rows, by whatever way fits them (floor 7).
 
 Where no gradient is recorded a block of rows is collected and distributed. Where one is, marginals
 are derivatives of the logarithm of the partition function by logarithms of potentials, so that they
@@ -89,8 +89,8 @@ def _rescue(
 ) -> None:
     """Compute these rows again with logarithms, in place."""
     tables, evidence = chosen(tree, tables, evidence, rows)
-    for start, stop, *part in blocks(tree, tables, evidence, weight=8):
-        log_partition, values = _by_gradient(tree, part[0], part[1], sets, True, False)
+    for start, stop, part, seen in blocks(tree, tables, evidence, weight=8):
+        log_partition, values = _by_gradient(tree, part, seen, sets, True, False)
         found[0][rows[start:stop]] = log_partition
         for old, new in zip(found[1], values, strict=True):
             old[rows[start:stop]] = new

@@ -1,4 +1,4 @@
-"""Messages along a junction tree, in PyTorch (floor 3).
+"""Messages along a junction tree, in PyTorch (floor 5).
 
 Values of a clique have one axis per variable and the rows last. A clique in which no row differs
 has one row only, until something that differs reaches it.

@@ -1,4 +1,4 @@
-"""A junction tree cut down to some variables and factors, without a new triangulation (floor 2)."""
+"""A junction tree cut down to some variables and factors, without a new triangulation (floor 4)."""
 
 from collections.abc import Sequence
 

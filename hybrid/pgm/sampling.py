@@ -1,4 +1,4 @@
-"""Exact draws from the posterior of a block of rows (floor 4)."""
+"""Exact draws from the posterior of a block of rows (floor 6)."""
 
 import math
 from collections.abc import Sequence

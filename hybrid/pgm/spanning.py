@@ -1,4 +1,4 @@
-"""Cliques of a triangulation joined to a junction forest (floor 0)."""
+"""Cliques of a triangulation joined to a junction forest (floor 1)."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,15 +1,18 @@
-"""Junction trees: the plan by which a set of tables is summed (floor 1)."""
+"""Junction trees: the plan by which a set of tables is summed (floor 3)."""
 
 import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hybrid.pgm.elimination import cells_of, interaction_graph, members
+from hybrid.pgm.elimination import cells_of, filled_in, interaction_graph, members
+from hybrid.pgm.refinement import refined
 from hybrid.pgm.spanning import Edge, contracted, rooted, spanning_forest
 from hybrid.pgm.triangulation import triangulate
 
-__all__ = ["JunctionTree", "TooLarge", "junction_tree"]
+__all__ = ["JunctionTree", "TooLarge", "assemble", "junction_tree"]
+
+_MOST_STEPS = 400  # of refinement: one or two seconds for a thousand variables
 
 
 class TooLarge(ValueError):  # noqa: N818 - the public name
@@ -138,9 +141,9 @@ def junction_tree(
 ) -> JunctionTree:
     r"""Plan exact inference in the product of factors :math:`\prod_i f_i(x_{scope_i})`.
 
-    Several triangulations are tried and the one with the fewest cells is taken; neighbouring
-    cliques are merged where that adds no cell. The plan depends on structure alone, is made once
-    and kept.
+    Several triangulations are tried, the one with the fewest cells is made smaller part by part,
+    and neighbouring cliques are merged where that adds no cell. The plan depends on structure
+    alone, is made once and kept.
 
     Args:
         cardinalities: Number of states of each variable, by its number.
@@ -161,6 +164,9 @@ def junction_tree(
     _check(cardinalities, (*scopes, *together))
     graph = interaction_graph(len(cardinalities), (*scopes, *together))
     found = triangulate(graph, cardinalities)
+    if any(filled_in(clique, graph) for clique in found):
+        cells = sum(cells_of(clique, cardinalities) for clique in found)
+        found = refined(found, graph, cardinalities, min(_MOST_STEPS, 10 + math.isqrt(cells)))
     cliques, edges = contracted(found, spanning_forest(found, cardinalities), cardinalities)
     return assemble(cardinalities, scopes, cliques, edges)
 
@@ -171,7 +177,18 @@ def assemble(
     cliques: Sequence[int],
     edges: Iterable[Edge],
 ) -> JunctionTree:
-    """The tree of given cliques (as bits) and edges: roots, order and homes are chosen here."""
+    """The tree of given cliques and edges: roots, order and homes are chosen here.
+
+    Args:
+        cardinalities: Number of states of each variable.
+        scopes: The variables of each factor.
+        cliques: The cliques, as bits.
+        edges: A junction forest of them.
+
+    Example:
+        >>> assemble((2, 2, 2), ((0, 1), (1, 2)), [0b011, 0b110], [(0, 1)]).homes
+        (0, 1)
+    """
     sizes = [cells_of(clique, cardinalities) for clique in cliques]
     parents, order = rooted(sizes, edges)
     smallest = sorted(range(len(cliques)), key=lambda number: (sizes[number], number))

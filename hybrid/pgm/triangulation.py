@@ -1,7 +1,6 @@
-"""Cliques of a small triangulation of an undirected graph (floor 0)."""
+"""Cliques of a small triangulation of an undirected graph (floor 1)."""
 
 import math
-import random
 from collections.abc import Callable, Sequence
 
 from hybrid.pgm.elimination import (
@@ -28,18 +27,16 @@ HEURISTICS: dict[str, Heuristic] = {
 
 
 def triangulate(graph: Sequence[int], cardinalities: Sequence[int]) -> list[int]:
-    """Maximal cliques of the smallest triangulation that was found.
+    """Maximal cliques of the smallest triangulation that one of the heuristics makes.
 
-    First each heuristic once; then the better ones with prices disturbed at random, the noise of
-    the best attempt so far being kept for most variables (a hill climb on the noise). The number of
-    cells of all cliques together is what counts.
+    The number of cells of all cliques together is what counts.
 
     Args:
         graph: Neighbourhoods, as from `interaction_graph`.
         cardinalities: Number of states of each variable.
 
     Returns:
-        The cliques as bits. The same graph gives the same cliques: attempts are counted, not timed.
+        The cliques as bits.
 
     Example:
         >>> from hybrid.pgm.elimination import interaction_graph
@@ -48,9 +45,13 @@ def triangulate(graph: Sequence[int], cardinalities: Sequence[int]) -> list[int]
         [3, 3, 3]
     """
     simplicial, core = without_simplicial(graph)
-    found = _search(core, cardinalities) if any(core) else []
+    best, cells = list[int](), math.inf
+    for heuristic in HEURISTICS.values():
+        found = eliminate(core, cardinalities, heuristic, cells)
+        if found is not None:
+            best, cells = found
     cliques = Holders()
-    for clique in [*simplicial, *found]:
+    for clique in [*simplicial, *best]:
         cliques.add(clique)
     return thinned(list(cliques), graph)
 
@@ -94,40 +95,3 @@ def _superfluous(clique: int, graph: Sequence[int], held: Holders) -> tuple[int,
             if held.common(ends[0] | ends[1]).bit_count() == 1:
                 return ends
     return None
-
-
-def _search(graph: Sequence[int], cardinalities: Sequence[int]) -> list[int]:
-    """The smallest of the heuristics' triangulations, improved by random changes of the prices."""
-    tried = []
-    for heuristic in HEURISTICS.values():
-        found = eliminate(graph, cardinalities, heuristic)
-        if found is not None:
-            tried.append((found[1], len(tried), found[0], heuristic))
-    tried.sort()
-    cells, _, best, heuristic = tried[0]
-    source = random.Random(0)  # noqa: S311 - a search, no secret
-    present = [variable for variable, around in enumerate(graph) if around]
-    noise = [1.0] * len(graph)
-    attempts = min(100, 10_000 // len(present), cells // 100)
-    for attempt in range(attempts):
-        changed = _disturbed(noise, present, attempt, attempts, source)
-        found = eliminate(graph, cardinalities, _times(heuristic, changed), cells + 1)
-        if found is not None:
-            noise, (best, cells) = changed, found
-    return best
-
-
-def _times(heuristic: Heuristic, factors: list[float]) -> Heuristic:
-    return lambda node: heuristic(node) * factors[node.variable]
-
-
-def _disturbed(
-    noise: list[float], present: list[int], attempt: int, attempts: int, source: random.Random
-) -> list[float]:
-    """Other factors for some of the variables: many at first, few at last."""
-    share = max(1.0 - attempt / attempts, 2.0 / len(present))
-    changed = list(noise)
-    for variable in present:
-        if source.random() < share:
-            changed[variable] = math.exp(source.gauss(0.0, 0.3))
-    return changed
