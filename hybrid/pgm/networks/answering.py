@@ -93,7 +93,7 @@ class Answering(nn.Module, abc.ABC):
             evidence: What was observed.
             context: The rows' context.
             names: The variables wanted; None for all finite ones. With names, evidence that cannot
-                tell anything about them is not read.
+                tell anything about them is not read, impossible or not.
             draws: Number of weight draws.
             generator: Source of the weight draws.
         """
@@ -119,6 +119,8 @@ class Answering(nn.Module, abc.ABC):
         generator: Source = None,
     ) -> list[Factor]:
         r"""The distribution of each set of variables, which need not be neighbours.
+
+        Evidence that cannot tell anything about them is not read, impossible or not.
 
         Returns:
             A Factor (\*draws, \*batch, \*states) for each set, its names in the order given.

@@ -62,7 +62,7 @@ def log_evidence(model: Model, observed: Observed) -> Tensor:
         tables = (*each(alive), *_leaf_tables(model, observed))
         supply = model.supply(tables, observed, density=True)
         found = _looked_up(model, tables, supply, observed)
-        return _scaled(found.reshape(-1, rows).expand(supply.lead, rows), supply)
+        return _scaled(found.reshape(supply.lead, rows), supply)
     plan = plan_sets(structure, (), observed.some, observed.known, observed.leaves)
     supply = model.supply(plan.tables, observed, density=True)
     if not rows:
@@ -90,7 +90,7 @@ def _scaled(found: Tensor, supply: Supply) -> Tensor:
 
 
 def _looked_up(model: Model, tables: Sequence[int], supply: Supply, observed: Observed) -> Tensor:
-    """The log of the product of the cells where all is known, (lead · rows,) or (rows,)."""
+    """The log of the product of the cells where all is known, (lead · rows,)."""
     lead, rows = supply.lead, observed.rows
     place = {number: k for k, number in enumerate(observed.numbers)}
     states = observed.states if lead == 1 else observed.states.repeat(1, lead)
