@@ -4,6 +4,7 @@ The packages are called `hybrid`, `causal` and `quantum`, names that other distr
 folders may have too: which files Python would take is looked up without importing them.
 """
 
+import importlib
 import importlib.util
 import os
 import platform
@@ -66,7 +67,8 @@ def examine(folder: str | os.PathLike[str] = ".") -> Report:
         if version is None:
             problems.append(f"{name} is not installed: pip install {distribution}")
     facts |= {name: _version(of) or "not installed (optional)" for name, of in OPTIONAL.items()}
-    facts["circuit engine"] = _circuit_engine()
+    facts["circuit engine"] = _engine("quantum.kernels.library")
+    facts["inference engine"] = _engine("hybrid.pgm.kernels.library")
     try:
         import torch  # broken installations are what this file is for
     except Exception as error:
@@ -80,12 +82,12 @@ def examine(folder: str | os.PathLike[str] = ".") -> Report:
     return Report(facts, tuple(problems))
 
 
-def _circuit_engine() -> str:
+def _engine(library: str) -> str:
+    """What a kernel's library is, by the name of the module that loads it."""
     try:
-        from quantum.kernels.library import instruction_set
+        name = importlib.import_module(library).instruction_set()
     except Exception as error:  # a broken NumPy, say
         return f"unknown ({error})"
-    name = instruction_set()
     if name is None:
         return "PyTorch (no compiled kernel: install again where a C++ compiler is found)"
     return f"compiled kernel ({name}), PyTorch on other devices"

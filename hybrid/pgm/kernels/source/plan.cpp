@@ -120,11 +120,14 @@ void place(Plan& plan) {
     table.offset = plan.width;
     plan.width += table.cells;
   }
-  plan.nodes[0].threshold = 64;
+  plan.nodes[0].low = std::ldexp(1.0, -64), plan.nodes[0].high = std::ldexp(1.0, 64);
   for (Node& node : plan.nodes) {
     if (node.clique || node.parent < 0) continue;
     const Node& parent = plan.nodes[size_t(node.parent)];
-    node.threshold = int(std::min<size_t>(64, 600 / (parent.inputs.size() + 1)));
+    // All messages to one table together: no product of their totals leaves 2^-400 to 2^60.
+    const int inputs = int(parent.inputs.size());
+    node.low = std::ldexp(1.0, -std::min(64, 400 / inputs));
+    node.high = std::ldexp(1.0, std::max(1, 60 / inputs));
   }
 }
 

@@ -39,7 +39,7 @@ struct Node {
   // Other tables.
   std::vector<int32_t> cliques;
   int64_t message = 0, belief = 0;
-  int threshold = 0;
+  double low = 1, high = 1;  // totals of its message between these are left as they are
 };
 
 struct Table {  // of a factor, of a variable's evidence or of an output

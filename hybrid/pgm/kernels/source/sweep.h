@@ -70,13 +70,12 @@ class Sweep {
 
   double* at(int64_t place) const { return space + place * R; }
 
-  // Divides a table by powers of two, one per row, where its total is far from one.
-  void scale(double* table, int64_t cells, const L& total, int threshold, double* factors) {
+  // Divides a message to this node by powers of two, one per row, where its total is far from one.
+  void scale(const Node& node, double* table, const L& total, double* factors) {
     double sums[R], by[R];
     total.store(sums);
-    const double low = std::ldexp(1.0, -threshold), high = std::ldexp(1.0, threshold);
     bool far = false;
-    for (int l = 0; l < R; l++) far |= !(sums[l] >= low && sums[l] <= high);
+    for (int l = 0; l < R; l++) far |= !(sums[l] >= node.low && sums[l] <= node.high);
     if (!far) {
       if (factors) L::all(1).store(factors);
       return;
@@ -88,7 +87,7 @@ class Sweep {
       lost[l] |= !(sums[l] >= 1e-150 && sums[l] <= 1e150);
     }
     const L factor = L::load(by);
-    for (int64_t c = 0; c < cells; c++) (L::load(table + c * R) * factor).store(table + c * R);
+    for (int64_t c = 0; c < node.cells; c++) (L::load(table + c * R) * factor).store(table + c * R);
     if (factors) factor.store(factors);
   }
 
@@ -179,7 +178,7 @@ class Sweep {
     } else {
       total = collect_any<R, Max>(node, tables, message);
     }
-    scale(message, parent.cells, total, parent.threshold, scales + k * R);
+    scale(parent, message, total, scales + k * R);
   }
 
   // Another table: the product of what is known from below.
@@ -211,7 +210,7 @@ class Sweep {
   void balance(const Node& node, double* message) {
     L total = L::all(0);
     for (int64_t c = 0; c < node.cells; c++) total = total + L::load(message + c * R);
-    scale(message, node.cells, total, node.threshold, nullptr);
+    scale(node, message, total, nullptr);
   }
 
   void write_log() {
