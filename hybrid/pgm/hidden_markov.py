@@ -92,8 +92,7 @@ class HiddenMarkovModel(nn.Module):
                 "a HiddenMarkovModel without steps= has sequences as long as their contexts: it "
                 "has no static event_shape. Give steps=, or ask law(context) for what you need"
             )
-        single = () if isinstance(self.emission, Table) else self.emission.event_shape
-        return torch.Size((self.steps, *torch.Size(single)))
+        return torch.Size((self.steps, *self._event_of_emission()))
 
     @property
     def support(self) -> constraints.Constraint:
@@ -116,7 +115,6 @@ class HiddenMarkovModel(nn.Module):
         Raises:
             ValueError: The context has too few axes, or a law does not take its width.
         """
-        context = in_dtype_of(self, context)
         if self.steps is None and context.dim() < 2:
             raise ValueError(
                 f"the context has shape {tuple(context.shape)}: expected (*batch, steps, width), "
@@ -281,7 +279,6 @@ class HiddenMarkovModel(nn.Module):
             upcoming = context
         if upcoming is None:
             upcoming = last.new_zeros(*last.shape[:-1], 0)
-        upcoming = in_dtype_of(self, upcoming)
         with fixed(self):
             matrix = self._transition(upcoming.unsqueeze(-2))[..., 0, :, :].exp()
             emission = self._emission(upcoming)
@@ -297,7 +294,7 @@ class HiddenMarkovModel(nn.Module):
         if lengths is not None and mask is not None:
             raise ValueError("give lengths= or mask=, not both")
         if context is None:
-            dims = 0 if isinstance(self.emission, Table) else len(self._event_of_emission())
+            dims = len(self._event_of_emission())
             rows = (
                 y.shape[: y.dim() - dims] if self.steps is None else y.shape[: y.dim() - dims - 1]
             )
@@ -307,12 +304,14 @@ class HiddenMarkovModel(nn.Module):
         return law.ending(lengths_of(mask) if mask is not None else lengths)
 
     def _event_of_emission(self) -> torch.Size:
-        return torch.Size(getattr(self.emission, "event_shape", ()))
+        emission: Any = self.emission
+        return torch.Size(() if isinstance(emission, Table) else emission.event_shape)
 
     def _initial(self, context: Tensor) -> Tensor:
         """Log probabilities ``(*lead, K)``."""
         if isinstance(self.initial, Table):
             return _log(self.initial.probabilities())
+        context = in_dtype_of(self.initial, context)
         return _log_states(law_at(self.initial, context), self.initial, self.cardinality)
 
     def _transition(self, context: Tensor) -> Tensor:
@@ -320,6 +319,7 @@ class HiddenMarkovModel(nn.Module):
         if isinstance(self.transition, Table):
             table = _log(self.transition.probabilities())
             return table if table.dim() == 3 else table.unsqueeze(0)
+        context = in_dtype_of(self.transition, context)
         law = law_at(self.transition, _with_states(context, self.cardinality))
         return _log_states(law, self.transition, self.cardinality)
 
@@ -328,6 +328,7 @@ class HiddenMarkovModel(nn.Module):
         if isinstance(self.emission, Table):
             # From logs: from probabilities it would put a small number in place of zero.
             return Categorical(logits=_log(self.emission.probabilities()), validate_args=False)
+        context = in_dtype_of(self.emission, context)
         return law_at(self.emission, _with_states(context, self.cardinality))
 
 
@@ -336,6 +337,11 @@ def _part(name: str, value: Part) -> nn.Module:
         value = Table(value)
     if not isinstance(value, nn.Module):
         raise TypeError(f"{name} is a tensor of probabilities, a Table or a Law, got {value!r}")
+    if not isinstance(value, Table) and not hasattr(value, "support"):
+        raise TypeError(
+            f"{name} is a {type(value).__name__} without support and event_shape, so it is no Law: "
+            "wrap it in a head such as hybrid.heads.Normal(body)"
+        )
     if isinstance(value, Table):
         dims = {"initial": (1,), "transition": (2, 3), "emission": (2,)}[name]
         if len(value.shape) not in dims:

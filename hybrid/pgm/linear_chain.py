@@ -9,7 +9,7 @@ from torch.distributions import constraints
 
 from causal.draws import fixed
 from hybrid.bayes.batching import batched, in_dtype_of
-from hybrid.heads.head import attach, placed_like
+from hybrid.heads.head import attach
 from hybrid.pgm.chains import Chain, lengths_of
 from hybrid.pgm.chains.layout import ended
 from hybrid.pgm.label_sequence import LabelSequence
@@ -50,10 +50,10 @@ class ChainScores(nn.Module):
         self.cardinality, self.steps, self.pairwise = states, steps, pairwise
         pairs = 0 if not pairwise else states**2 * (1 if steps is None else steps - 1)
         self.scores = attach(body, features, [0.0] * (states * (steps or 1) + pairs))
-        like = self.scores
-        for name, shape in (("transition", (states, states)), ("first", (states,))):
-            setattr(self, name, placed_like(like, _Scores(shape)).values)
-        self.last = placed_like(like, _Scores((states,))).values
+        like = next(value for value in self.scores.parameters() if value.is_floating_point())
+        self.transition = nn.Parameter(like.new_zeros(states, states))
+        self.first = nn.Parameter(like.new_zeros(states))
+        self.last = nn.Parameter(like.new_zeros(states))
 
     def forward(self, context: Float[Tensor, "*batch width"]) -> Scores:
         """Scores of labels, of neighbours, of the first and of the last label."""
@@ -70,14 +70,6 @@ class ChainScores(nn.Module):
             between = between + own.unflatten(-1, shape)
         first, last = (end.reshape(*ones, count) for end in (self.first, self.last))
         return single, between, first, last
-
-
-class _Scores(nn.Module):
-    """Scores that start at zero."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.values = nn.Parameter(torch.zeros(shape))
 
 
 class LinearChainCRF(nn.Module):

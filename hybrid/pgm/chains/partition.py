@@ -17,6 +17,8 @@ from hybrid.pgm.chains.scaled import Scaled, backward_scaled, forward_scaled, pl
 __all__ = ["filtered", "log_partition"]
 
 _HALVES = {torch.float16, torch.bfloat16}
+# On a CPU so small matrices cost the same in doubles, whose messages need hardly any scaling.
+_SMALL = 32
 
 
 def log_partition(chain: Chain) -> Float[Tensor, "*batch"]:
@@ -97,7 +99,8 @@ class _LogPartition(torch.autograd.Function):
             )
             return (*(next(found) if need else None for need in ctx.needs_input_grad[:2]), None)
         if ctx.scaled_at is None:
-            one, pairs = backward_in_logs(chain, *saved, weight)
+            total, alpha = saved
+            one, pairs = backward_in_logs(chain, total, alpha, weight)
         else:
             emission, transition, alpha, last, *scales = saved
             steps = dict(zip(ctx.scaled_at, scales, strict=True))
@@ -111,13 +114,12 @@ def _forward(chain: Grouped) -> tuple[Tensor, Scaled | Tensor]:
     doubles = chain
     if chain.unary.dtype != torch.float64:
         doubles = Grouped(chain.unary.double(), chain.pairwise.double(), chain.lengths)
-    for candidate in (chain, doubles):
+    small = chain.unary.device.type == "cpu" and chain.unary.shape[-1] <= _SMALL
+    for candidate in (doubles,) if small or doubles is chain else (chain, doubles):
         how = plan(candidate)
         found = None if how is None else forward_scaled(candidate, how)
         if found is not None:
             return found
-        if candidate is doubles:
-            break
     return forward_in_logs(chain)
 
 

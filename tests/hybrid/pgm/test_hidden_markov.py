@@ -395,6 +395,11 @@ def test_parts_that_do_not_fit(parts, message):
         HiddenMarkovModel(*parts)
 
 
+def test_parts_that_are_no_laws():
+    with pytest.raises(TypeError, match="emission is a Linear without support"):
+        HiddenMarkovModel(INITIAL, TRANSITION, nn.Linear(3, 4))
+
+
 def test_observations_that_do_not_fit():
     model = symbols()
     with pytest.raises(ValueError, match="row 1, step 0: the symbol is 4, expected"):
