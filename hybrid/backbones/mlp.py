@@ -1,12 +1,13 @@
 """Multilayer perceptron (floor 0)."""
 
-import copy
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
+
+from hybrid.backbones.activation import activation_of
 
 __all__ = ["MLP"]
 
@@ -59,18 +60,6 @@ class MLP(nn.Sequential):
         for index, (width, following) in enumerate(itertools.pairwise(widths)):
             self.append(nn.Linear(width, following, device=device, dtype=dtype))
             if index < len(hidden):
-                self.append(_make(activation).to(device=device, dtype=dtype))
+                self.append(activation_of(activation).to(device=device, dtype=dtype))
                 if dropout:
                     self.append(nn.Dropout(dropout))
-
-
-def _make(activation: Callable[..., Any]) -> nn.Module:
-    if isinstance(activation, nn.Module):
-        return copy.deepcopy(activation)
-    made = activation() if callable(activation) else activation
-    if not isinstance(made, nn.Module):
-        raise TypeError(
-            f"activation must be or make a torch.nn.Module, got {type(made).__name__}: "
-            "pass torch.nn.GELU() or its class, not a name or a function such as torch.relu"
-        )
-    return made

@@ -5,6 +5,7 @@ are all that the rest of the library knows.
 """
 
 from causal.draws import fixed
+from hybrid.bayes import backbone_rules, torch_rules  # their rules are registered  # noqa: F401
 from hybrid.bayes.batching import Layer, batched, batching_rule
 from hybrid.bayes.conversion import variational
 from hybrid.bayes.mean_field import MeanField

@@ -6,10 +6,11 @@ type; a new rule is registered, not added to this file::
     @batching_rule(MyLayer)
     def _my_layer(module, weights, inputs): ...
 
-Where there is no rule: layers that say ``broadcasts_parameters = True`` (circuits) take the weights
-with their leading axis; then ``torch.func.vmap``; last, for what vmap cannot do (GRU, LSTM, active
-dropout, attention, data-dependent control flow), a loop over the draws. Batch norm in training mode
-raises for more than one draw: its running statistics would be updated once per draw.
+Where there is no rule, or it returns ``NotImplemented``: layers that say ``broadcasts_parameters =
+True`` (circuits) take the weights with their leading axis; then ``torch.func.vmap``; last, for what
+vmap cannot do (torch's own GRU, LSTM and attention, active dropout, data-dependent control flow), a
+loop over the draws. Each draw has a dropout mask of its own. Batch norm in training mode raises for
+more than one draw: its running statistics would be updated once per draw.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from torch.utils._pytree import tree_map
 
 from hybrid.layers import Aside, Constant, Interaction, Readout, Skip, Standardize, split_columns
 
-__all__ = ["Layer", "batched", "batching_rule", "in_dtype_of", "is_random"]
+__all__ = ["Layer", "Weights", "batched", "batching_rule", "in_dtype_of", "is_random", "under"]
 
 Weights = Mapping[str, Tensor]
 
@@ -96,7 +97,8 @@ def batching_rule(*kinds: type[nn.Module]) -> Callable[[Rule], Rule]:
     """Decorator: use this function in `batched` for layers of these types.
 
     The function takes (layer, weights by name inside the layer, inputs) with the axes of `batched`.
-    Subclasses share the rule as long as they share ``forward``.
+    Subclasses share the rule as long as they share ``forward``. It may return ``NotImplemented``
+    for what it does not cover.
 
     Example:
         >>> class Shift(torch.nn.Module):
@@ -151,8 +153,9 @@ def batched(module: nn.Module, weights: Weights, inputs: Tensor) -> Any:
     if _is_random_itself(module):
         return module(inputs)
     rule = _rule_of(module)
-    if rule is not None:
-        return rule(module, weights, inputs)
+    result = NotImplemented if rule is None else rule(module, weights, inputs)
+    if result is not NotImplemented:
+        return result
     if is_random(module):
         return functional_call(module, dict(weights), (inputs,), tie_weights=False)
     weights = unaliased(module, weights)
@@ -248,8 +251,13 @@ def _check_norms(module: nn.Module) -> None:
             )
 
 
-def _under(name: str, weights: Weights) -> dict[str, Tensor]:
-    """The weights of submodule ``name``, by their names inside it."""
+def under(name: str, weights: Weights) -> dict[str, Tensor]:
+    """The weights of submodule ``name``, by their names inside it. For authors of rules.
+
+    Example:
+        >>> list(under("body", {"body.weight": torch.zeros(2, 1), "scale": torch.zeros(2)}))
+        ['weight']
+    """
     prefix = f"{name}."
     return {key[len(prefix) :]: w for key, w in weights.items() if key.startswith(prefix)}
 
@@ -277,7 +285,7 @@ def _linear(module: Any, weights: Weights, inputs: Tensor) -> Tensor:
 @batching_rule(nn.Sequential)
 def _sequential(module: nn.Sequential, weights: Weights, inputs: Tensor) -> Any:
     for name, part in module._modules.items():
-        inputs = batched(part, _under(name, weights), inputs)
+        inputs = batched(part, under(name, weights), inputs)
     return inputs
 
 
@@ -316,12 +324,12 @@ def _constant(module: Constant, weights: Weights, inputs: Tensor) -> Tensor:
 
 @batching_rule(Skip)
 def _skip(module: Skip, weights: Weights, inputs: Tensor) -> Tensor:
-    return module.join(batched(module.body, _under("body", weights), inputs), inputs)
+    return module.join(batched(module.body, under("body", weights), inputs), inputs)
 
 
 @batching_rule(Interaction, Aside)
 def _split(module: Interaction | Aside, weights: Weights, inputs: Tensor) -> Tensor:
     chosen, rest = split_columns(inputs, module.positions, type(module).__name__)
     if module.body is not None:
-        rest = batched(module.body, _under("body", weights), rest)
+        rest = batched(module.body, under("body", weights), rest)
     return module.join(rest, chosen)

@@ -59,6 +59,38 @@ def test_torch_layers(module):
     check_layer(module, 3)
 
 
+IMAGES, SEQUENCES = torch.randn(4, 2, 8, 8), torch.randn(4, 5, 3)
+BACKBONES = {
+    "ConvNet": (lambda: hybrid.backbones.ConvNet(2, [4, 8], 3), IMAGES),
+    "ConvNet of signals": (
+        lambda: hybrid.backbones.ConvNet(5, [4], 3, activation=nn.PReLU, dims=1, norm=None),
+        SEQUENCES,
+    ),
+    "ResNet": (lambda: hybrid.backbones.ResNet(2, [4, 8], 3, blocks=1), IMAGES),
+    "GRU": (lambda: hybrid.backbones.RNN(3, 4, 2), SEQUENCES),
+    "LSTM": (
+        lambda: hybrid.backbones.RNN(3, 4, 2, cell="lstm", layers=2, bidirectional=True),
+        SEQUENCES,
+    ),
+    "Transformer": (
+        lambda: hybrid.backbones.Transformer(3, 2, width=8, heads=2, layers=1),
+        SEQUENCES,
+    ),
+    "Transformer of tokens": (
+        lambda: hybrid.backbones.Transformer(
+            None, 2, tokens=7, width=8, heads=2, layers=1, positions="learned", max_length=5
+        ),
+        torch.arange(20).reshape(4, 5) % 7,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_our_backbones(name):
+    make, example = BACKBONES[name]
+    check_layer(make(), example=example)
+
+
 def test_layers_on_images():
     check_layer(nn.Conv2d(2, 3, 3), example=torch.randn(4, 2, 5, 5))
 

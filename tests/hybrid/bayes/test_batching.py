@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from causal.draws import fixed, held
-from hybrid.backbones import MLP
+from hybrid.backbones import MLP, RNN, ConvNet, ResNet, Transformer
 from hybrid.bayes import MeanField, Posterior, batched
 from hybrid.layers import Aside, Constant, Interaction, Readout, Skip, Standardize
 from quantum.layer import CircuitLayer
@@ -127,6 +127,30 @@ LAYERS = {
             nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 2)
         ),
         IMAGES,
+    ),
+    "grouped convolution": (lambda: nn.Conv2d(2, 4, 3, groups=2, stride=2), (6, 2, 8, 8)),
+    "convolution without bias": (lambda: nn.Conv1d(5, 2, 2, bias=False), SEQUENCES),
+    "one image": (lambda: nn.Conv2d(1, 2, 3), (1, 8, 8)),
+    "circular convolution": (
+        lambda: nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular"),
+        IMAGES,
+    ),
+    "transposed convolution": (lambda: nn.ConvTranspose2d(1, 2, 3), IMAGES),
+    "layer norm of two axes": (lambda: nn.LayerNorm([5, 3]), SEQUENCES),
+    "layer norm without weights": (
+        lambda: nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3, elementwise_affine=False)),
+        ROWS,
+    ),
+    "prelu per channel": (lambda: nn.PReLU(5), SEQUENCES),
+    "convnet": (lambda: ConvNet(1, [4, 8], 2, activation=nn.PReLU), IMAGES),
+    "convnet of more axes": (lambda: ConvNet(1, [4], 2), (2, *IMAGES)),
+    "resnet": (lambda: ResNet(1, [4, 8], 2, blocks=1), IMAGES),
+    "our gru": (lambda: RNN(3, 4, 2), SEQUENCES),
+    "our lstm": (lambda: RNN(3, 4, 2, cell="lstm", layers=2, bidirectional=True), SEQUENCES),
+    "transformer": (lambda: Transformer(3, 2, width=8, heads=2, layers=1), SEQUENCES),
+    "transformer of learned positions": (
+        lambda: Transformer(3, 2, width=8, heads=2, positions="learned", causal=True),
+        (2, *SEQUENCES),
     ),
     "gru": (lambda: Gru(), SEQUENCES),
     "lstm behind linear": (lambda: nn.Sequential(nn.Linear(3, 3), Gru()), SEQUENCES),
