@@ -104,10 +104,9 @@ class Answering(nn.Module, abc.ABC):
         with fixed(self.random_part, draws, generator) as draws:
             model, seen = self.at_work(evidence, context, draws)
             lead, found = set_marginals(model, seen, sets)
-        return {
-            name: restored(table, lead, draws, seen.batch)
-            for name, table in zip(wanted, found, strict=True)
-        }
+        if draws is not None or len(seen.batch) != 1:
+            found = [restored(table, lead, draws, seen.batch) for table in found]
+        return dict(zip(wanted, found, strict=True))
 
     def joint_marginals(
         self,

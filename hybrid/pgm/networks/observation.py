@@ -1,5 +1,6 @@
 """What a user observed, row by row, checked and flattened (floor 2)."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -133,16 +134,14 @@ def observe(
             f"evidence is columns by name, {{name: (batch,) tensor}}, got {type(evidence).__name__}"
         )
     numbers, hard, soft, values = _columns(structure, labels, laws, evidence, device)
-    shape = _batch(structure, numbers, hard, soft, values, laws, batch)
-    if hard:
-        same = all(column.shape == shape for column in hard)
-        stacked = torch.stack(hard if same else [column.expand(shape) for column in hard])
-        states = stacked.reshape(len(hard), -1) if len(shape) != 1 else stacked
-    else:
-        rows = 1
-        for size in shape:
-            rows *= size
+    shape, states = _stacked(hard, batch) if not soft and not values else (None, None)
+    if shape is None or states is None:
+        shape = _batch(structure, numbers, hard, soft, values, laws, batch)
+        rows = math.prod(shape)
         states = torch.empty(0, rows, dtype=torch.long, device=device)
+        if hard:
+            states = torch.stack([column.expand(shape) for column in hard])
+            states = states.reshape(len(hard), rows)
     some, known = _extent(structure, labels, numbers, states)
     for number in soft:
         some |= 1 << number
@@ -155,7 +154,7 @@ def observe(
         numbers=tuple(numbers),
         states=states,
         soft={
-            number: table.expand(*shape, table.shape[-1]).reshape(rows, -1)
+            number: table.expand(*shape, table.shape[-1]).reshape(rows, table.shape[-1])
             for number, table in soft.items()
         },
         values={
@@ -168,6 +167,20 @@ def observe(
         known=known,
         leaves=leaves,
     )
+
+
+def _stacked(
+    hard: list[Tensor], batch: tuple[int, ...] | None
+) -> tuple[tuple[int, ...] | None, Tensor | None]:
+    """All columns at once, where they have one shape."""
+    try:
+        block = torch.stack(hard)
+    except RuntimeError:  # of several shapes, or none at all
+        return None, None
+    shape = tuple(block.shape[1:])
+    if batch is not None and shape != batch:
+        return None, None
+    return shape, block if len(shape) == 1 else block.reshape(len(hard), math.prod(shape))
 
 
 def _columns(
@@ -191,16 +204,17 @@ def _columns(
             values[name] = _value(name, laws[name], value, device)
             continue
         if type(value) is Tensor and value.dtype is torch.int64:
-            column = value
-        else:
-            column = _finite(name, value, labels, structure.cardinalities[number])
-        if device is not None and column.device != device:
-            column = column.to(device)
+            numbers.append(number)
+            hard.append(value)
+            continue
+        column = _finite(name, value, labels, structure.cardinalities[number])
         if column.is_floating_point():
-            soft[number] = column
+            soft[number] = column if device is None else column.to(device)
         else:
             numbers.append(number)
             hard.append(column)
+    if device is not None and device.type != "cpu":
+        hard = [column.to(device) for column in hard]
     return numbers, hard, soft, values
 
 
@@ -287,17 +301,6 @@ def _batch(
     batch: tuple[int, ...] | None,
 ) -> tuple[int, ...]:
     """The one shape that all columns with rows have."""
-    shape: Any = batch
-    for column in hard:
-        if shape is None or column.shape != shape:
-            if not column.dim():
-                continue
-            if shape is not None:
-                break
-            shape = column.shape
-    else:
-        if not soft and not values:
-            return tuple(shape) if shape is not None else ()
     shapes = {structure.names[n]: tuple(c.shape) for n, c in zip(numbers, hard, strict=True)}
     shapes |= {structure.names[n]: tuple(c.shape[:-1]) for n, c in soft.items()}
     for name, value in values.items():

@@ -1,7 +1,8 @@
 """Questions to a network: which plan, which tables, which rows (floor 5)."""
 
+import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -38,8 +39,23 @@ def _evidence(plan: Plan, observed: Observed, lead: int) -> Evidence:
     if lead > 1:
         states = states.repeat(1, lead)
         soft = {number: table.repeat(lead, 1) for number, table in soft.items()}
-    hard = dict(zip(numbers, states.unbind(), strict=True))
-    return Evidence(observed.rows * lead, hard, soft, numbers, states)
+    return Evidence(observed.rows * lead, _Columns(numbers, states), soft, numbers, states)
+
+
+class _Columns(Mapping[int, Tensor]):
+    """The rows of a stacked tensor by variable, made when somebody reads them."""
+
+    def __init__(self, numbers: tuple[int, ...], states: Tensor) -> None:
+        self._numbers, self._states = numbers, states
+
+    def __getitem__(self, number: int) -> Tensor:
+        return self._states[self._numbers.index(number)]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
 
 def log_evidence(model: Model, observed: Observed) -> Tensor:
@@ -267,10 +283,9 @@ def refuse_impossible(model: Model, observed: Observed, logs: Tensor) -> None:
         >>> model = Model(coin, {}, {}, {}, torch.zeros(()))
         >>> refuse_impossible(model, observe(coin, {}, {}, {}), torch.zeros(1))
     """
-    wrong = logs.detach() == -torch.inf
-    if not bool(wrong.any()):
+    if logs.detach().amin().item() > -math.inf:
         return
-    place = int(wrong.nonzero()[0]) % observed.rows
+    place = int((logs == -torch.inf).nonzero()[0]) % observed.rows
     raise ImpossibleEvidence(*_culprit(model, observed, place), place)
 
 

@@ -85,7 +85,7 @@ def apart(evidence: Any, context: Any, variables: Sequence[str]) -> tuple[Any, A
         >>> apart({"X": 1, "context": 2}, None, ["X"])
         ({'X': 1}, 2)
     """
-    if evidence is None or "context" in variables or "context" not in evidence:
+    if evidence is None or "context" not in evidence or "context" in variables:
         return evidence, context
     if context is not None:
         raise ValueError("context is given as a column of the rows and as context: give it once")
