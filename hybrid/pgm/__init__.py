@@ -7,6 +7,10 @@ about any number of rows is answered by messages along that tree.
 from hybrid.pgm.chains import Chain, ImpossibleSequence, Path
 from hybrid.pgm.hidden_markov import HiddenMarkovModel
 from hybrid.pgm.label_sequence import LabelSequence
+from hybrid.pgm.learning.closed_form import maximum_likelihood
+from hybrid.pgm.learning.comparison import relative_entropy
+from hybrid.pgm.learning.missing_values import Learned, expectation_maximisation
+from hybrid.pgm.learning.structures import learn_structure
 from hybrid.pgm.linear_chain import LinearChainCRF
 from hybrid.pgm.networks.assignment import Explanation
 from hybrid.pgm.networks.impossible import ImpossibleEvidence
@@ -26,6 +30,7 @@ __all__ = [
     "ImpossibleEvidence",
     "ImpossibleSequence",
     "LabelSequence",
+    "Learned",
     "LinearChainCRF",
     "NoisyOr",
     "ObservedSequence",
@@ -33,4 +38,8 @@ __all__ = [
     "Program",
     "Table",
     "TooLarge",
+    "expectation_maximisation",
+    "learn_structure",
+    "maximum_likelihood",
+    "relative_entropy",
 ]
