@@ -73,10 +73,10 @@ class _LogPartition(torch.autograd.Function):
         total, forward = _forward(Grouped(unary, pairwise, lengths))
         ctx.chain_lengths, ctx.scaled_at = lengths, None
         if isinstance(forward, Scaled):
-            ctx.scaled_at = tuple(forward.scales)
+            ctx.scaled_at = forward.scaled_at
             ctx.save_for_backward(
                 *(unary, pairwise, forward.emission, forward.transition, forward.alpha),
-                *(forward.last, *forward.scales.values()),
+                *(forward.scales, forward.last),
             )
         else:
             ctx.save_for_backward(unary, pairwise, total, forward)
@@ -102,9 +102,8 @@ class _LogPartition(torch.autograd.Function):
             total, alpha = saved
             one, pairs = backward_in_logs(chain, total, alpha, weight)
         else:
-            emission, transition, alpha, last, *scales = saved
-            steps = dict(zip(ctx.scaled_at, scales, strict=True))
-            forward = Scaled(emission, transition, alpha, steps, last)
+            emission, transition, alpha, scales, last = saved
+            forward = Scaled(emission, transition, alpha, scales, ctx.scaled_at, last)
             one, pairs = backward_scaled(chain, forward, weight.to(alpha.dtype))
         return one.to(unary.dtype), pairs.to(unary.dtype), None
 

@@ -16,11 +16,13 @@ For all other weights there are logs.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hybrid.pgm.chains.compiled import compiled_backward, compiled_forward
 from hybrid.pgm.chains.layout import Grouped
 
 __all__ = ["Plan", "Scaled", "backward_scaled", "forward_scaled", "plan"]
@@ -56,7 +58,8 @@ class Scaled:
         emission: e, ``(T, G, N, K)``, 0 after a row's end.
         transition: A, ``(P, G, K, K)``.
         alpha: Scaled forward messages, ``(T, G, N, K)``.
-        scales: What messages were divided by, ``(G, N, 1)`` by step.
+        scales: What messages were divided by at some steps, ``(steps, G, N)``.
+        scaled_at: These steps.
         last: One over the sum of a row's last message (0 where the row is impossible), ``(G, N)``.
 
     Example:
@@ -71,7 +74,8 @@ class Scaled:
     emission: Tensor
     transition: Tensor
     alpha: Tensor
-    scales: dict[int, Tensor]
+    scales: Tensor
+    scaled_at: Sequence[int]
     last: Tensor
 
 
@@ -120,22 +124,11 @@ def forward_scaled(chain: Grouped, how: Plan) -> tuple[Float[Tensor, "G N"], Sca
         tensor([[243.]])
     """
     emission, transition, offset = _out_of_logs(chain)
-    steps, groups = chain.steps, emission.shape[1]
-    alpha = torch.empty_like(emission)
-    messages, factors = _slices(alpha), _slices(emission)
-    matrices = _slices(transition)
-    product = torch.mm if groups == 1 else torch.bmm
-    scales: dict[int, Tensor] = {}
-    messages[0].copy_(factors[0])
-    for t in range(1, steps):
-        message = messages[t]
-        product(messages[t - 1], matrices[chain.between(t - 1)], out=message)
-        message.mul_(factors[t])
-        if t % how.every == 0:
-            scale = message.sum(-1, keepdim=True)
-            scale.masked_fill_(scale == 0, 1)  # after the end, and where nothing is possible
-            message.div_(scale)
-            scales[t] = scale
+    found = compiled_forward(emission, transition)
+    if found is None:
+        alpha, scales, scaled_at = _messages(chain, emission, transition, how.every)
+    else:
+        (alpha, scales), scaled_at = found, range(chain.steps)
     if how.checked:
         zero = alpha == 0
         if float(alpha.masked_fill(zero, 1).amin()) < _SMALLEST:
@@ -143,11 +136,34 @@ def forward_scaled(chain: Grouped, how: Plan) -> tuple[Float[Tensor, "G N"], Sca
         emission.masked_fill_(zero, 0)  # what cannot be reached has no message back, either
     sums = _last_message(chain, alpha).sum(-1)
     total = offset + sums.log()
-    if scales:
-        logs = torch.cat(list(scales.values()), -1).log().sum(-1, dtype=torch.float64)
-        total = total + logs.view_as(total)
+    total = total + scales.log().sum(0, dtype=torch.float64)
     last = torch.where(sums > 0, 1 / sums, 0)
-    return total.to(emission.dtype), Scaled(emission, transition, alpha, scales, last)
+    forward = Scaled(emission, transition, alpha, scales, scaled_at, last)
+    return total.to(emission.dtype), forward
+
+
+def _messages(
+    chain: Grouped, emission: Tensor, transition: Tensor, every: int
+) -> tuple[Tensor, Tensor, Sequence[int]]:
+    """Messages, their scales and the steps of these, by products of torch."""
+    steps, groups, rows, _ = emission.shape
+    alpha = torch.empty_like(emission)
+    messages, factors = _slices(alpha), _slices(emission)
+    matrices = _slices(transition)
+    product = torch.mm if groups == 1 else torch.bmm
+    scaled_at = range(every, steps, every)
+    scales = emission.new_empty(len(scaled_at), groups, rows)
+    messages[0].copy_(factors[0])
+    for t in range(1, steps):
+        message = messages[t]
+        product(messages[t - 1], matrices[chain.between(t - 1)], out=message)
+        message.mul_(factors[t])
+        if t % every == 0:
+            scale = message.sum(-1, keepdim=True)
+            scale.masked_fill_(scale == 0, 1)  # after the end, and where nothing is possible
+            message.div_(scale)
+            scales[t // every - 1] = scale.view(groups, rows)
+    return alpha, scales, scaled_at
 
 
 def backward_scaled(
@@ -169,10 +185,21 @@ def backward_scaled(
         tensor([[[[0.5000, 0.5000],
                   [0.5000, 0.5000]]]])
     """
-    alpha, emission, steps = forward.alpha, forward.emission, chain.steps
     # The start at each row's end carries the row's weight, so that all that follows does.
+    start = forward.last * weight
+    parts = (forward.emission, forward.transition, forward.alpha, forward.scales)
+    found = None
+    if len(forward.scaled_at) == chain.steps:
+        found = compiled_backward(*parts, start, chain.lengths)
+    if found is None:
+        found = _messages_back(chain, forward, start)
+    return found[0], found[1].mul_(forward.transition)
+
+
+def _messages_back(chain: Grouped, forward: Scaled, start: Tensor) -> tuple[Tensor, Tensor]:
+    """Marginals, and sums of outer products of neighbours, by products of torch."""
+    alpha, emission, start = forward.alpha, forward.emission, start.unsqueeze(-1)
     beta = torch.zeros_like(alpha)
-    start = (forward.last * weight).unsqueeze(-1)
     if chain.lengths is None:
         beta[-1] = start
     else:
@@ -181,9 +208,10 @@ def backward_scaled(
     flow = torch.empty_like(alpha)
     betas, flows, factors = _slices(beta), _slices(flow), _slices(emission)
     matrices = _slices(forward.transition.mT.contiguous())
-    scales = {t: scale.view(*betas[0].shape[:-1], 1) for t, scale in forward.scales.items()}
+    shape = (*betas[0].shape[:-1], 1)
+    scales = {t: s.view(shape) for t, s in zip(forward.scaled_at, forward.scales, strict=True)}
     flat = alpha.shape[1] == 1
-    for t in range(steps - 1, 0, -1):
+    for t in range(chain.steps - 1, 0, -1):
         torch.mul(factors[t], betas[t], out=flows[t])
         if t in scales:
             flows[t].div_(scales[t])
@@ -198,14 +226,14 @@ def backward_scaled(
 
 
 def _pairs(chain: Grouped, alpha: Tensor, flow: Tensor, transition: Tensor) -> Tensor:
-    """The sums of marginals of neighbours, ``(P, G, K, K)``."""
+    """Sums over rows, and steps that share a matrix, of outer products, ``(P, G, K, K)``."""
     before, after = alpha[:-1], flow[1:]
     if chain.steps == 1:
         return torch.zeros_like(transition)
     if len(transition) > 1 or chain.steps == 2:
-        return torch.matmul(before.mT, after).mul_(transition)
+        return torch.matmul(before.mT, after)
     before, after = (m.movedim(0, 1).flatten(1, 2) for m in (before, after))
-    return torch.bmm(before.mT, after).mul_(transition[0]).unsqueeze(0)
+    return torch.bmm(before.mT, after).unsqueeze(0)
 
 
 def _out_of_logs(chain: Grouped) -> tuple[Tensor, Tensor, Tensor]:
@@ -218,7 +246,7 @@ def _out_of_logs(chain: Grouped) -> tuple[Tensor, Tensor, Tensor]:
     )
     emission.exp_()
     peaks = pairwise.amax((-2, -1), keepdim=True)
-    transition = (pairwise - peaks).exp_()
+    transition = (pairwise - peaks).exp_().contiguous()
     tops, peaks = tops.squeeze(-1), peaks.reshape(*peaks.shape[:2], 1)
     peaks = peaks.expand(chain.steps - 1, *peaks.shape[1:-1], unary.shape[2])
     if over is not None:
