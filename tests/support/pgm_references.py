@@ -109,22 +109,21 @@ def third_opinion(
 def written(
     network: Description, evidence: np.ndarray, theirs: dict[str, np.ndarray], file: Path
 ) -> None:
-    """A reference for the tests, in JSON."""
-    names = list(network.states)
+    """A reference for the tests, in JSON; "maximum" is an elimination's."""
+    names, elimination = list(network.states), Elimination(network)
     rows = []
     for i, row in enumerate(evidence):
-        posteriors = {name: theirs[f"m{k}"][i].tolist() for k, name in enumerate(names)}
-        best = dict(zip(names, theirs["states"][i].tolist(), strict=True))
-        seen = {names[k]: int(row[k]) for k in np.flatnonzero(row >= 0)}
+        seen = {int(k): int(row[k]) for k in np.flatnonzero(row >= 0)}
         rows.append(
             {
-                "evidence": seen,
+                "evidence": {names[k]: state for k, state in seen.items()},
                 "log_probability": float(theirs["log_probability"][i]),
-                "most_probable": best if min(best.values()) >= 0 else None,
-                "marginals": posteriors,
+                "maximum": elimination.log_maximum(seen),
+                "marginals": {n: theirs[f"m{k}"][i].tolist() for k, n in enumerate(names)},
             }
         )
-    file.write_text(json.dumps(rows, separators=(",", ":")))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(rows, separators=(",", ":")) + "\n")
 
 
 def main() -> int:
