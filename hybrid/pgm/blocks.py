@@ -11,8 +11,10 @@ from quantum.resources import available_bytes
 __all__ = ["blocks", "require_memory"]
 
 # Bytes of a tree's values in a block: about what a core's caches hold, or enough to keep all of a
-# graphics processor at work. Fixed numbers: random draws depend on the blocks.
+# graphics processor at work. Of large trees a few rows are computed together all the same: calls
+# cost more than caches save. The numbers are fixed because random draws depend on the blocks.
 _BLOCK = {"cpu": 2**21, "cuda": 2**30}
+_ROWS, _LARGEST = 32, 2**28
 _UNCHECKED = 2**26  # asking what is free costs more than so little can
 
 Block = tuple[int, int, list[Tensor], Evidence]
@@ -63,12 +65,13 @@ def blocks(
         >>> import torch
         >>> tree = junction_tree((2,) * 16, (tuple(range(16)),))
         >>> table = torch.ones([2] * 16, dtype=torch.float64)
-        >>> [(start, stop) for start, stop, *_ in blocks(tree, [table], Evidence(9))]
-        [(0, 4), (4, 8), (8, 9)]
+        >>> [(start, stop) for start, stop, *_ in blocks(tree, [table], Evidence(40))]
+        [(0, 32), (32, 40)]
     """
     like = tables[0]
     budget = _BLOCK.get(like.device.type, _BLOCK["cuda"])
-    step = max(1, budget // (tree.cells * like.element_size() * weight))
+    size = tree.cells * like.element_size() * weight
+    step = max(1, budget // size, min(_ROWS, _LARGEST // size))
     if step >= evidence.rows:
         yield 0, evidence.rows, list(tables), evidence
         return

@@ -10,7 +10,16 @@ from torch import Tensor
 from hybrid.pgm.evidence import Evidence
 from hybrid.pgm.tree import JunctionTree
 
-__all__ = ["Axes", "Message", "axes_of", "indicator", "messages", "rows_first", "terms"]
+__all__ = [
+    "Axes",
+    "Message",
+    "axes_of",
+    "home_axes",
+    "indicator",
+    "messages",
+    "rows_first",
+    "terms",
+]
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,31 @@ def axes_of(tree: JunctionTree, clique: int, variables: tuple[int, ...]) -> Axes
         rest=tuple(axis for axis, variable in enumerate(held) if variable not in variables),
         back=tuple(kept.index(variable) for variable in variables),
     )
+
+
+@functools.lru_cache(maxsize=65536)
+def home_axes(tree: JunctionTree, variables: tuple[int, ...]) -> Axes:
+    """How a table over these variables is laid along the smallest clique that holds them.
+
+    Args:
+        tree: The tree.
+        variables: One for each axis of the table.
+
+    Raises:
+        ValueError: No clique holds them all.
+
+    Example:
+        >>> from hybrid.pgm.tree import junction_tree
+        >>> home_axes(junction_tree((2, 3, 3), ((0, 1), (1, 2))), (0,)).shape
+        (2, 1)
+    """
+    home = tree.home(variables)
+    if home is None:
+        raise ValueError(
+            f"the variables {variables} share no clique of the tree: name them in `together` when "
+            "the tree is made"
+        )
+    return axes_of(tree, home, variables)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 from hybrid.pgm.blocks import blocks
 from hybrid.pgm.evidence import Evidence
 from hybrid.pgm.kernels.execution import run
-from hybrid.pgm.layout import Axes, axes_of, rows_first, terms
+from hybrid.pgm.layout import Axes, home_axes, rows_first, terms
 from hybrid.pgm.logarithms import collect_logs, logarithm
 from hybrid.pgm.propagation import collect, distribute
 from hybrid.pgm.tree import JunctionTree
@@ -58,16 +58,11 @@ def plain(tree: JunctionTree, tables: Sequence[Tensor], evidence: Evidence, sets
 
 def _torch(tree: JunctionTree, tables: Sequence[Tensor], evidence: Evidence, sets: Sets) -> Answer:
     """A block of rows; NaN for the partition function of rows that need logarithms."""
-    rows, homes = evidence.rows, [_home(tree, chosen) for chosen in sets]
+    rows, places = evidence.rows, [home_axes(tree, variables) for variables in sets]
     collected = collect(tree, terms(tree, tables, evidence))
     log_partition = torch.where(collected.reliable, collected.log_partition, torch.nan)
-    beliefs = distribute(tree, collected, set(homes))
-    found = []
-    for variables, home in zip(sets, homes, strict=True):
-        belief = beliefs[home]
-        if belief is not None:
-            read = axes_of(tree, home, variables).read(belief)
-            found.append(rows_first(read, rows))
+    beliefs = distribute(tree, collected, {place.clique for place in places})
+    found = [rows_first(place.read(beliefs[place.clique]), rows) for place in places]
     return log_partition.expand(rows), found
 
 
@@ -217,16 +212,6 @@ def _potentials(
     tree: JunctionTree, like: Tensor, rows: int, sets: Sets, value: float
 ) -> tuple[list[Axes], list[Tensor]]:
     """For each set a potential of its own that changes nothing: all ones, or their logarithms."""
-    places = [axes_of(tree, _home(tree, variables), variables) for variables in sets]
+    places = [home_axes(tree, variables) for variables in sets]
     potentials = [like.new_full((*place.shape, rows), value).requires_grad_() for place in places]
     return places, potentials
-
-
-def _home(tree: JunctionTree, variables: tuple[int, ...]) -> int:
-    home = tree.home(variables)
-    if home is None:
-        raise ValueError(
-            f"the variables {variables} share no clique of the tree: name them in `together` when "
-            "the tree is made"
-        )
-    return home

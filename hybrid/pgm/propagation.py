@@ -139,7 +139,7 @@ def _joined(totals: list[Tensor], scales: list[Tensor]) -> tuple[Tensor, Tensor]
 
 def distribute(
     tree: JunctionTree, collected: Collected, wanted: Collection[int]
-) -> list[Tensor | None]:
+) -> dict[int, Tensor]:
     r"""Send messages from the roots to the leaves; not for gradients.
 
     A clique becomes its belief :math:`p(x_c \mid e)`: its values times the parent's belief of the
@@ -152,7 +152,7 @@ def distribute(
         wanted: The cliques whose beliefs are asked for.
 
     Returns:
-        The belief of each clique that is wanted or on the way to one, (\*sizes, rows or 1).
+        The beliefs of the cliques that are wanted or on the way to one, (\*sizes, rows or 1).
 
     Example:
         >>> from hybrid.pgm.tree import junction_tree
@@ -164,16 +164,15 @@ def distribute(
         tensor([0.2500, 0.2500, 0.2500, 0.2500])
     """
     reached = _with_ancestors(tree, wanted)
-    beliefs: list[Tensor | None] = [
-        value if clique in reached else None for clique, value in enumerate(collected.values)
-    ]
+    beliefs = {clique: collected.values[clique] for clique in reached}
     for way in messages(tree):
-        value, above, sent = beliefs[way.child], beliefs[way.parent], collected.sent[way.child]
-        if value is None or above is None or sent is None:
-            continue
-        below = above.sum(way.up.rest) if way.up.rest else above
-        ratio = torch.where(sent > 0, below / sent, 0)
-        beliefs[way.child] = value * ratio.reshape(*way.down.shape, ratio.shape[-1])
+        sent = collected.sent[way.child]
+        if way.child in reached and sent is not None:
+            above = beliefs[way.parent]
+            below = above.sum(way.up.rest) if way.up.rest else above
+            ratio = torch.where(sent > 0, below / sent, 0)
+            ratio = ratio.reshape(*way.down.shape, ratio.shape[-1])
+            beliefs[way.child] = collected.values[way.child] * ratio
     return beliefs
 
 
