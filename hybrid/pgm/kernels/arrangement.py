@@ -98,7 +98,7 @@ def arrange(
         ...     (2, 2, 2), ((0, 1), (0, 2)), (-1, 0), ((), (0,)), ((0, 1), (0, 2)), (0, 1), (), ()
         ... )
         >>> [(node.clique, node.axes, node.parent) for node in made.nodes]
-        [(-1, (), -1), (0, (0, 1), 0), (-1, (0,), 1), (1, (0, 2), 2)]
+        [(-1, (), -1), (0, (1, 0), 0), (-1, (0,), 1), (1, (0, 2), 2)]
     """
     drafts = _drafts(cardinalities, cliques, parents, separators)
     places = _Places(cardinalities, drafts)
