@@ -26,8 +26,20 @@ _HOME = {
     "save": "hybrid.checkpoint",
 }
 _SUBMODULES = {
-    *("backbones", "bayes", "flows", "heads", "layers", "losses", "objectives", "pgm", "plots"),
+    *(
+        "backbones",
+        "bayes",
+        "conformal",
+        "flows",
+        "heads",
+        "layers",
+        "losses",
+        "objectives",
+        "pgm",
+        "plots",
+    ),
     "testing",
+    "uncertainty",
 }
 
 __all__ = [
@@ -41,6 +53,7 @@ __all__ = [
     "Schedule",
     "backbones",
     "bayes",
+    "conformal",
     "fit",
     "flows",
     "heads",
@@ -53,6 +66,7 @@ __all__ = [
     "predict",
     "save",
     "testing",
+    "uncertainty",
 ]
 
 

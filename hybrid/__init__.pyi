@@ -1,5 +1,6 @@
 from hybrid import backbones as backbones
 from hybrid import bayes as bayes
+from hybrid import conformal as conformal
 from hybrid import flows as flows
 from hybrid import heads as heads
 from hybrid import layers as layers
@@ -8,6 +9,7 @@ from hybrid import objectives as objectives
 from hybrid import pgm as pgm
 from hybrid import plots as plots
 from hybrid import testing as testing
+from hybrid import uncertainty as uncertainty
 from hybrid.archive import CheckpointError as CheckpointError
 from hybrid.callbacks import Callback as Callback
 from hybrid.callbacks import EarlyStopping as EarlyStopping
@@ -32,6 +34,7 @@ __all__ = [
     "Schedule",
     "backbones",
     "bayes",
+    "conformal",
     "fit",
     "flows",
     "heads",
@@ -44,4 +47,5 @@ __all__ = [
     "predict",
     "save",
     "testing",
+    "uncertainty",
 ]
