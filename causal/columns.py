@@ -106,7 +106,7 @@ def as_column(name: str, law: Any, value: Any, like: Tensor, *, infinite: bool =
         if not infinite and bool(column.isinf().any()):
             raise ValueError(
                 f"{name!r} has infinite values, which are legal only in a column that all its "
-                "children use as a limit"
+                "children (and the guide of hidden causes) use as a limit"
             )
     states = states_of(law)
     if states is None:
@@ -233,11 +233,12 @@ class Mechanisms:
         return law_over(self.laws[name], self.context(name, values, rows), full)
 
     def _limit(self, name: str) -> bool:
-        """Whether every child uses all columns of a variable as limits only."""
-        own = columns_of(name, self.laws[name])
-        children = self.graph.children(name)
-        return bool(children) and all(
-            set(own) <= set(getattr(self.laws[child], "limit_columns", ())) for child in children
+        """Whether all that read a variable's columns use them as limits only."""
+        own = set(columns_of(name, self.laws[name]))
+        readers = [self.laws[child] for child in self.graph.children(name)]
+        readers += [] if self.guide is None else [self.guide.law]
+        return bool(readers) and all(
+            own <= set(getattr(reader, "limit_columns", ())) for reader in readers
         )
 
     def cast(self, name: str, value: Any) -> Tensor:

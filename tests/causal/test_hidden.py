@@ -222,3 +222,31 @@ def test_weights_for_other_hidden_columns_are_refused(scm, laws):
     assert "hidden causes" not in plain.get_extra_state()
     with pytest.raises(ValueError, match="its graph is"):
         plain.set_extra_state(state)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_the_guide_reads_limits_too(laws, reads):
+    """±inf is legal where all readers use the column as a limit, the guide among them."""
+
+    class Capped(laws.Linear):
+        limit_columns = ("X",)
+
+        def forward(self, context):
+            return super().forward(context.nan_to_num(posinf=0.0))
+
+    class Aware(laws.Gaussian):
+        limit_columns = ("X",)
+
+        def forward(self, context):
+            return super().forward(context.nan_to_num(posinf=0.0))
+
+    guide = laws.Gaussian(3) if reads else Aware(3)
+    parts = {"X": laws.Linear(0), "Y": Capped(2), "Z": laws.Linear(1)}
+    scm = SCM(Graph.parse("X -> Y; Y <-> Z"), parts, guide=guide)
+    rows = scm.sample(4)
+    rows["X"][0] = torch.inf
+    if reads:
+        with pytest.raises(ValueError, match=r"'X' has infinite values.*guide of hidden causes"):
+            scm.counterfactual(rows, do={"Y": 0.0})
+    else:
+        assert scm.counterfactual(rows, do={"Y": 0.0})["Y"].shape == (1, 4)
