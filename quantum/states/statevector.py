@@ -99,18 +99,18 @@ def apply_diagonal(
         >>> apply_diagonal(torch.ones(2, dtype=torch.complex64), z, (0,))
         tensor([ 1.+0.j, -1.+0.j])
     """
+    n = _wires(state)
+    if wires and not controls and wires == tuple(range(wires[0], wires[0] + len(wires))):
+        parts = state.unflatten(-1, (2 ** wires[0], 2 ** len(wires), -1))
+        return (parts * diagonal[..., None, :, None]).flatten(-3)
     if controls:
-        entries = _controlled(control_values, len(wires))
         diagonal = torch.cat([diagonal, torch.ones_like(diagonal[..., :1])], -1)
-        diagonal = diagonal.index_select(-1, _index(entries, state))
-        wires = (*controls, *wires)
-    # Broadcast, not gathered: the sums of its gradient then keep their digits in single precision.
-    lead, order = diagonal.dim() - 1, np.argsort(wires, kind="stable").tolist()
-    if order != list(range(len(wires))):
-        parts = diagonal.unflatten(-1, (2,) * len(wires))
-        diagonal = parts.permute(*range(lead), *(lead + place for place in order)).flatten(lead)
-    rows, columns = _axes(_wires(state), wires)
-    return (state.unflatten(-1, rows) * diagonal.unflatten(-1, columns)).flatten(-len(rows))
+    entries = _entries(n, wires, controls, control_values)
+    kind = diagonal.dtype
+    if kind == torch.complex64 and diagonal.device.type in ("cpu", "cuda"):
+        # The gradient adds one entry after another, which in single precision loses digits.
+        diagonal = diagonal.to(torch.complex128)
+    return state * diagonal.index_select(-1, _index(entries, state)).to(kind)
 
 
 def apply_word(
@@ -285,28 +285,13 @@ def _subspace(
 
 
 @functools.lru_cache(maxsize=512)
-def _controlled(values: tuple[bool, ...], targets: int) -> np.ndarray:
-    """For each basis state of controls and targets the entry of a diagonal on the targets.
-
-    One past the last where the controls do not carry ``values``.
-    """
-    places = np.arange(2 ** (len(values) + targets))
-    on = sum(int(value) << place for place, value in enumerate(reversed(values)))
-    return np.where(places >> targets == on, places % 2**targets, 2**targets)
-
-
-@functools.lru_cache(maxsize=512)
-def _axes(wires: int, chosen: Bits) -> tuple[Bits, Bits]:
-    """Axes of a state, neighbours among ``chosen`` taken as one, and those of a tensor on these."""
-    rows, columns = [1], [1]
-    for wire in range(wires):
-        inside = wire in chosen
-        if inside != (columns[-1] > 1):
-            rows.append(1)
-            columns.append(1)
-        rows[-1] *= 2
-        columns[-1] *= 2 if inside else 1
-    return tuple(rows), tuple(columns)
+def _entries(wires: int, targets: Bits, controls: Bits, values: tuple[bool, ...]) -> np.ndarray:
+    """For each basis state the entry of a diagonal on ``targets``, one past it: controls off."""
+    places = np.arange(2**wires)
+    entry = np.zeros_like(places)
+    for target in targets:
+        entry = 2 * entry + (places >> (wires - 1 - target) & 1)
+    return np.where(_active(wires, controls, values), entry, 2 ** len(targets))
 
 
 @functools.lru_cache(maxsize=512)

@@ -98,6 +98,17 @@ def test_permutations(wires, controls, values):
     torch.testing.assert_close(statevector.permute(state, source), expected, atol=0, rtol=0)
 
 
+def test_the_gradient_of_a_diagonal_keeps_its_digits_in_single_precision():
+    state, weights = random_state(wires=12), random_state(wires=12, seed=1) * 8
+    found = []
+    for dtype in (torch.complex64, torch.complex128):
+        diagonal = torch.ones(4, dtype=dtype, requires_grad=True)
+        moved = statevector.apply_diagonal(state.to(dtype), diagonal, (7, 2))
+        overlap = statevector.inner(weights.abs() + 0j, moved.abs() + 0j).real
+        found += torch.autograd.grad(overlap, diagonal)
+    torch.testing.assert_close(found[0].to(torch.complex128), found[1], atol=3e-7, rtol=0)
+
+
 @pytest.mark.parametrize("function", ["apply_matrix", "apply_diagonal"])
 @pytest.mark.parametrize(
     ("lead", "batch"), [((5,), ()), ((), (5,)), ((2, 1), (3,)), ((3,), (2, 1))]
