@@ -12,6 +12,7 @@ from causal.draws import fixed
 from causal.law import law_at, states_of
 from hybrid.bayes.batching import in_dtype_of
 from hybrid.pgm.chains import Path, lengths_of
+from hybrid.pgm.chains.layout import joined_shapes
 from hybrid.pgm.networks.nodes import Table
 from hybrid.pgm.observed_sequence import ObservedSequence, Simulated
 from hybrid.pgm.step_mask import split_mask
@@ -136,7 +137,7 @@ class HiddenMarkovModel(nn.Module):
             first = self._initial(each[..., 0, :])
             return ObservedSequence(
                 first, self._transition(later), self._emission(each), steps,
-                torch.broadcast_shapes(rows, first.shape[:-1]), lengths,
+                joined_shapes(rows, first.shape[:-1]), lengths,
             )  # fmt: skip
 
     def log_probability(

@@ -23,7 +23,7 @@ from hybrid.pgm.chains import (
     refuse_impossible,
     score,
 )
-from hybrid.pgm.chains.layout import ended
+from hybrid.pgm.chains.layout import ended, joined_shapes
 
 __all__ = ["LabelSequence"]
 
@@ -138,7 +138,7 @@ class LabelSequence(TorchDistribution):
             raise ValueError(
                 "labels are whole numbers (-1 where not observed), got a fraction or NaN"
             )
-        batch = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        batch = joined_shapes(value.shape[:-1], self.batch_shape)
         chain, labels = self.chain.expand(batch), labels.expand(*batch, -1)
         if chain.lengths is not None:
             labels = labels.masked_fill(ended(chain.lengths, chain.steps), 0)

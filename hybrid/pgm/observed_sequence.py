@@ -21,7 +21,7 @@ from hybrid.pgm.chains import (
     pair_marginals,
     refuse_impossible,
 )
-from hybrid.pgm.chains.layout import ended, named_row
+from hybrid.pgm.chains.layout import ended, joined_shapes, named_row
 
 __all__ = ["ObservedSequence", "Simulated"]
 
@@ -114,7 +114,7 @@ class ObservedSequence(TorchDistribution):
         if lengths is None:
             return self
         parts = (self.initial, self.transition, self.emission, self.steps)
-        batch = torch.broadcast_shapes(self.batch_shape, lengths.shape)
+        batch = joined_shapes(self.batch_shape, lengths.shape)
         return ObservedSequence(*parts, batch, lengths)
 
     def chain(self, value: Shaped[Tensor, "..."]) -> Chain:
@@ -130,7 +130,7 @@ class ObservedSequence(TorchDistribution):
                 f"{tuple(self.event_shape)} last (steps, then the shape of one observation), "
                 f"{tuple(self.batch_shape)} before"
             )
-        batch = torch.broadcast_shapes(value.shape[: value.dim() - dims], self.batch_shape)
+        batch = joined_shapes(value.shape[: value.dim() - dims], self.batch_shape)
         lengths = None if self.lengths is None else self.lengths.expand(batch)
         hidden = self._hidden(value, lengths)
         filled = value if hidden is None else self._filled(value, hidden)
@@ -254,7 +254,7 @@ class ObservedSequence(TorchDistribution):
 
     def _filled(self, value: Tensor, hidden: Tensor) -> Tensor:
         """Values with something lawful in place of what is not there; it is not read."""
-        batch = torch.broadcast_shapes(value.shape[: hidden.dim()], hidden.shape)
+        batch = joined_shapes(value.shape[: hidden.dim()], hidden.shape)
         value = value.expand(*batch, *value.shape[hidden.dim() :])
         dims = len(self.emission.event_shape)
         with torch.no_grad(), seeded(torch.Generator().manual_seed(0)):

@@ -84,28 +84,49 @@ class _LogPartition(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (weight,) = gradients
         unary, pairwise, *saved = ctx.saved_tensors
-        chain = Grouped(unary, pairwise, ctx.chain_lengths)
-        if torch.is_grad_enabled():  # the gradient is to be differentiated itself
-            wanted = [
-                x for x, need in zip((unary, pairwise), ctx.needs_input_grad, strict=False) if need
-            ]
-            total = taped_log_partition(chain)
-            found = iter(
-                torch.autograd.grad(
-                    total, wanted, weight, create_graph=True, materialize_grads=True
-                )
-            )
-            return (*(next(found) if need else None for need in ctx.needs_input_grad[:2]), None)
         if ctx.scaled_at is None:
-            total, alpha = saved
-            one, pairs = backward_in_logs(chain, total, alpha, weight)
+            forward: Any = tuple(saved)
         else:
             emission, transition, alpha, scales, last = saved
             forward = Scaled(emission, transition, alpha, scales, ctx.scaled_at, last)
-            one, pairs = backward_scaled(chain, forward, weight.to(alpha.dtype))
-        return one.to(unary.dtype), pairs.to(unary.dtype), None
+        lengths = ctx.chain_lengths
+        one, pairs = _Marginals.apply(unary, pairwise, gradients[0], lengths, forward)
+        return one, pairs, None
+
+
+class _Marginals(torch.autograd.Function):
+    """Backward recursion; ordinary operations take over where its own gradient is asked for."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, unary: Tensor, pairwise: Tensor, weight: Tensor, lengths: Any, forward: Any
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(unary, pairwise, weight)
+        ctx.chain_lengths = lengths
+        chain = Grouped(unary, pairwise, lengths)
+        if isinstance(forward, Scaled):
+            one, pairs = backward_scaled(chain, forward, weight.to(forward.alpha.dtype))
+        else:
+            one, pairs = backward_in_logs(chain, *forward, weight)
+        return one.to(unary.dtype), pairs.to(unary.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        again = torch.is_grad_enabled()
+        with torch.enable_grad():
+            leaves = [
+                x if again and x.requires_grad else x.detach().requires_grad_()
+                for x in ctx.saved_tensors
+            ]
+            unary, pairwise, weight = leaves
+            total = taped_log_partition(Grouped(unary, pairwise, ctx.chain_lengths))
+            found = torch.autograd.grad(
+                total, (unary, pairwise), weight, create_graph=True, materialize_grads=True
+            )
+            inner = sum((x * g).sum() for x, g in zip(found, gradients, strict=True))
+            wanted = torch.autograd.grad(inner, leaves, create_graph=again, materialize_grads=True)
+        return (*wanted, None, None)
 
 
 def _forward(chain: Grouped) -> tuple[Tensor, Scaled | Tensor]:
