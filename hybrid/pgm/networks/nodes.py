@@ -69,15 +69,13 @@ class Table(nn.Module):
                 f"a table has one axis for each parent and one for the variable's states, got "
                 f"{values.dtype} of shape {tuple(values.shape)}"
             )
-        parents = [f"axis {k}" for k in range(values.dim() - 1)]
         real = values.detach() if values.is_floating_point() else values.detach().double()
-        check_rows("this Table", real, self.axes[:-1] if self.axes else parents)
+        if self.axes is None:  # else it is not known yet which axis is the variable's own
+            check_rows("this Table", real, [f"axis {k}" for k in range(values.dim() - 1)])
         self.trainable = trainable
         if trainable:
-            probabilities = normalised(real.double())
-            positive = probabilities > 0
-            logits = torch.where(positive, probabilities, 1.0).log()
-            self.logits = nn.Parameter(logits)
+            positive = real > 0
+            self.logits = nn.Parameter(torch.where(positive, real.double(), 1.0).log())
             self.register_buffer("positive", positive)
         else:
             # What carries a gradient stays connected to it; all else is the network's own copy.
@@ -121,8 +119,13 @@ class Table(nn.Module):
             else:
                 tensor.data = tensor.data.permute(order).contiguous()
         self.axes = wanted
+        check_rows(name, self._start().detach(), parents)
+
+    def _start(self) -> Tensor:
+        """The values that the table was given."""
         if not self.trainable:
-            check_rows(name, self.get_buffer("values").detach(), parents)
+            return self.get_buffer("values")
+        return self.logits.exp() * self.get_buffer("positive")
 
     def stored(self) -> Tensor:
         """The table as it was given, its rounding not divided out."""

@@ -119,7 +119,7 @@ def observe(
     Raises:
         ValueError: Unknown variables or states, states out of range, likelihoods that are negative,
             NaN or all zero, or columns of different lengths; the variable and the row are named.
-        TypeError: Evidence that is no table, or a column that holds no numbers and no names.
+        TypeError: A column that holds no numbers and no names.
 
     Example:
         >>> network = Structure(("X",), (2,), ((),))
@@ -127,12 +127,7 @@ def observe(
         Traceback (most recent call last):
         ValueError: 'X' has no state 'maybe' in row 1: its states are ['no', 'yes']
     """
-    if evidence is None:
-        evidence = {}
-    if isinstance(evidence, Tensor | str) or not hasattr(evidence, "__getitem__"):
-        raise TypeError(
-            f"evidence is columns by name, {{name: (batch,) tensor}}, got {type(evidence).__name__}"
-        )
+    evidence = {} if evidence is None else evidence
     numbers, hard, soft, values = _columns(structure, labels, laws, evidence, device)
     shape, states = _stacked(hard, batch) if not soft and not values else (None, None)
     if shape is None or states is None:

@@ -80,12 +80,19 @@ def apart(evidence: Any, context: Any, variables: Sequence[str]) -> tuple[Any, A
 
     Raises:
         ValueError: The context is given twice.
+        TypeError: The evidence is no table of columns.
 
     Example:
         >>> apart({"X": 1, "context": 2}, None, ["X"])
         ({'X': 1}, 2)
     """
-    if evidence is None or "context" not in evidence or "context" in variables:
+    if isinstance(evidence, Tensor | str) or not hasattr(evidence, "__getitem__"):
+        if evidence is None:
+            return None, context
+        raise TypeError(
+            f"evidence is columns by name, {{name: (batch,) tensor}}, got {type(evidence).__name__}"
+        )
+    if "context" not in evidence or "context" in variables:
         return evidence, context
     if context is not None:
         raise ValueError("context is given as a column of the rows and as context: give it once")
