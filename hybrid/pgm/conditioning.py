@@ -14,9 +14,10 @@ from hybrid.pgm.tree import JunctionTree
 
 __all__ = ["Conditioned", "conditioned", "worth_cutting"]
 
-# Cells times rows that must be saved before making another tree pays. It depends on sizes alone:
-# the same rows are computed in the same way however often they are asked for.
-_WORTH = 2e7
+# Cells times rows, and the share of all cells, that must be saved before another tree pays: its
+# tables differ by row, which costs more than tables that all rows share. Sizes alone decide: the
+# same rows are computed in the same way however often they are asked for.
+_WORTH, _SHARE = 2e7, 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,8 @@ def worth_cutting(tree: JunctionTree, evidence: Evidence) -> tuple[int, ...]:
     if len(cut) == len(tree.cardinalities):
         cut = cut[1:]  # a tree has a variable
     saved = tree.cells - _cells_without(tree, cut)
-    return tuple(sorted(cut)) if saved * evidence.rows >= _WORTH else ()
+    worth = saved * evidence.rows >= _WORTH and saved >= _SHARE * tree.cells
+    return tuple(sorted(cut)) if worth else ()
 
 
 def _cells_without(tree: JunctionTree, cut: Sequence[int]) -> float:
