@@ -36,7 +36,7 @@ def threshold_of(scores: Float[Tensor, "n"], level: float) -> float:
     rank = math.ceil((len(scores) + 1) * level - 1e-9)
     if rank < 1:
         return -math.inf
-    return math.inf if rank > len(scores) else float(scores.kthvalue(rank).values)
+    return math.inf if rank > len(scores) else float(scores.detach().kthvalue(rank).values)
 
 
 @dataclasses.dataclass(frozen=True)

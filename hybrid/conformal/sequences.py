@@ -61,7 +61,7 @@ class Adaptive:
         Raises:
             ValueError: Shapes do not fit, or there are no rows.
         """
-        scores = self.method.scores(predicted, y, generator)
+        scores = self.method.scores(predicted, y, generator).detach()
         threshold_of(scores, self.method.level)  # refuses what is empty or NaN
         return dataclasses.replace(self, past=self._latest(scores), current=self.method.level)
 
@@ -83,7 +83,7 @@ class Adaptive:
         Raises:
             RuntimeError: It was not calibrated.
         """
-        scores = self.method.scores(predicted, y, generator)
+        scores = self.method.scores(predicted, y, generator).detach()
         latest = self
         for score in scores:
             missed = float(float(score) > latest._threshold())

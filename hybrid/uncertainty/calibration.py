@@ -166,7 +166,8 @@ def calibration_error(
 
     The plain estimate is too large, because frequencies of few rows scatter; ``debiased`` takes off
     what that scatter adds: for q = 2 exactly (:math:`\bar y (1 - \bar y) / (n_b - 1)` per bin), for
-    q = 1 the excess of a folded normal mean. It is never below 0.
+    q = 1 the excess of a folded normal mean at the estimate, which is about half of it where the
+    predictions are right. The result is never below 0.
 
     Args:
         probabilities: ``(n, classes)``, or ``(n,)`` for two classes.
