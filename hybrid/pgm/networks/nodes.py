@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -140,7 +140,7 @@ class Table(nn.Module):
         if self.trainable:
             floor = self.logits.masked_fill(~self.get_buffer("positive"), -torch.inf)
             return floor.softmax(-1)
-        values = self._buffers["values"]
+        values = cast(Tensor, self._buffers["values"])
         seen = self._seen
         if seen is not None and seen[0] is values and seen[1] == values._version:
             return seen[2]
@@ -230,8 +230,8 @@ class NoisyOr(nn.Module):
     @property
     def shape(self) -> tuple[int, ...]:
         """Two states for each cause, and two of the effect."""
-        (tensor,) = (*self.parameters(), *self.buffers())
-        return (2,) * len(tensor)
+        numbers = self.logits if self.trainable else self.get_buffer("numbers")
+        return (2,) * len(numbers)
 
     def arrange(self, name: str, parents: Sequence[str]) -> None:
         """See that the causes are the parents.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hybrid.pgm.networks.labels import as_numbers
 from hybrid.pgm.networks.structure import Structure
@@ -260,7 +260,7 @@ def _row(place: Sequence[int]) -> str:
     return f" in row {place[0] if len(place) == 1 else tuple(place)}" if len(place) else ""
 
 
-def _value(name: str, law: nn.Module, value: Any, device: Any) -> Tensor:
+def _value(name: str, law: Any, value: Any, device: Any) -> Tensor:
     """Values of a leaf."""
     try:
         column = value if isinstance(value, Tensor) else torch.as_tensor(_plain(value))

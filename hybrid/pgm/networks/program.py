@@ -25,6 +25,11 @@ class Marginalised(Protocol):
         False
     """
 
+    @property
+    def cardinalities(self) -> dict[str, int]:
+        """The number of states of each finite variable."""
+        ...
+
     def spread(
         self, evidence: Any, context: Any = None, tables: Mapping[str, Tensor] | None = None
     ) -> Spread:
@@ -99,16 +104,16 @@ class Program:
         rows: bool = True,
         register: bool = True,
     ) -> None:
-        if not isinstance(network, Marginalised):
-            raise TypeError(f"expected a BayesianNetwork, got {type(network).__name__}")
         self.network: Any = network
+        if not isinstance(self.network, Marginalised):
+            raise TypeError(f"expected a BayesianNetwork, got {type(network).__name__}")
         self.name = name
         self.latent = (latent,) if isinstance(latent, str) else tuple(latent)
-        unknown = sorted(set(self.latent) - set(self.network.cardinalities))
+        finite = set(self.network.cardinalities)
+        unknown = sorted(set(self.latent) - finite)
         if unknown:
             raise ValueError(
-                f"latent names {unknown}, which are no finite variables: these are "
-                f"{sorted(self.network.cardinalities)}"
+                f"latent names {unknown}, which are no finite variables: these are {sorted(finite)}"
             )
         self.rows, self.register = rows, register
 
