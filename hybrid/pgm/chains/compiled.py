@@ -4,6 +4,7 @@ import ctypes
 import functools
 from array import array
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ MOST_STATES = 32  # larger products are faster in the BLAS that torch brings
 @functools.cache
 def _functions() -> tuple[Callable[[bytes], None], Callable[[bytes], None]] | None:
     """Both recursions, or None where the kernel was not built."""
-    library = load()
+    library: Any = load()
     try:
         found = (library.borromean_pgm_chain_forward, library.borromean_pgm_chain_backward)
     except AttributeError:  # no library, or one that was built before there were chains in it

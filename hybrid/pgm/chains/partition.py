@@ -108,7 +108,8 @@ class _Marginals(torch.autograd.Function):
         if isinstance(forward, Scaled):
             one, pairs = backward_scaled(chain, forward, weight.to(forward.alpha.dtype))
         else:
-            one, pairs = backward_in_logs(chain, *forward, weight)
+            total, alpha = forward
+            one, pairs = backward_in_logs(chain, total, alpha, weight)
         return one.to(unary.dtype), pairs.to(unary.dtype)
 
     @staticmethod
@@ -124,7 +125,8 @@ class _Marginals(torch.autograd.Function):
             found = torch.autograd.grad(
                 total, (unary, pairwise), weight, create_graph=True, materialize_grads=True
             )
-            inner = sum((x * g).sum() for x, g in zip(found, gradients, strict=True))
+            one, pairs = ((x * g).sum() for x, g in zip(found, gradients, strict=True))
+            inner = one + pairs
             wanted = torch.autograd.grad(inner, leaves, create_graph=again, materialize_grads=True)
         return (*wanted, None, None)
 
