@@ -11,6 +11,7 @@ from torch.distributions import Distribution, Independent
 
 from causal.draws import fixed, held, seeded
 from causal.law import law_at, states_of
+from hybrid.backbones.folded import row_dims
 from hybrid.bayes.batching import in_dtype_of, is_random
 
 __all__ = ["Prediction", "predict"]
@@ -153,7 +154,7 @@ class Prediction:
 @torch.no_grad()
 def predict(
     law: nn.Module,
-    x: Shaped[Tensor, "*batch width"],
+    x: Shaped[Tensor, "*rows"],
     draws: int | None = None,
     generator: torch.Generator | None = None,
     *,
@@ -166,7 +167,8 @@ def predict(
 
     Args:
         law: Any Law.
-        x: Contexts ``(*batch, width)``, cast to the law's dtype.
+        x: Contexts ``(*batch, width)``, cast to the law's dtype; ``(*batch, *row)`` where the body
+            says that its rows have more axes (images, sequences).
         draws: The number S of weight sets; None for 100 where the law is random, for 1 where it is
             not, for what is held inside ``hybrid.bayes.fixed``.
         generator: Source of randomness; None advances torch's global generator.
@@ -195,13 +197,13 @@ def predict(
     random = is_random(law)
     if draws is None and not any(held(part) for part in law.modules()):
         draws = 100 if random else 1
+    dims = row_dims(law)
     with fixed(law, draws, generator) as current:
         lead = random and current is not None
-        if lead and x.dim() == 1:
-            distribution = law(x.unsqueeze(0))
-        else:
-            distribution = law_at(law, x.unsqueeze(0) if lead else x)
-    distribution = distribution.expand(torch.Size((current or 1, *x.shape[:-1])))
+        given = x.unsqueeze(0) if lead else x
+        plain = dims == 1 and not (lead and x.dim() == 1)
+        distribution = law_at(law, given) if plain else law(given)
+    distribution = distribution.expand(torch.Size((current or 1, *x.shape[: x.dim() - dims])))
     states = states_of(law)
     drawn = None
     if states is None and not (_closed_moments(distribution) and _has_quantiles(distribution)):

@@ -92,23 +92,28 @@ class Supervised(nn.Module):
     def _predicted(self, x: Any, y: Any) -> tuple[Any, Tensor]:
         if hasattr(self.model, "support"):
             x, y = data_pair(self.model, x, y)
-            return law_at(self.model, x), y
+            return law_at(self.model, x) if x.dim() == 2 else self.model(x), y
         return self.model(in_dtype_of(self.model, x)), y
 
     def _drawn(self, x: Any, y: Any) -> tuple[Any, Tensor]:
         """Predictions and values with the axis of draws; a network's has it in the batch."""
         law = hasattr(self.model, "support")
         given, values = data_pair(self.model, x, y) if law else (in_dtype_of(self.model, x), y)
-        found: Any = self.model(given.unsqueeze(0))
+        plain = law and given.dim() == 2
+        found: Any = (law_at if plain else _called)(self.model, given.unsqueeze(0))
         lifted = values.expand(self.draws, *values.shape)
         if isinstance(found, td.Distribution):
-            rows = (self.draws, *given.shape[:-1])
-            return found.expand(torch.Size(rows)), lifted
+            rows = torch.Size((self.draws, *found.batch_shape[1:]))
+            return found.expand(rows), lifted
         return found.flatten(0, 1), lifted.flatten(0, 1)
 
     def _mean(self, predicted: Any, y: Tensor) -> Tensor:
         each = self.loss(predicted, y)
         return each if not each.dim() else each.mean()
+
+
+def _called(model: Any, x: Tensor) -> Any:
+    return model(x)
 
 
 def _name(loss: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-__all__ = ["Folded", "Residual", "sizes"]
+__all__ = ["Folded", "Residual", "row_dims", "sizes"]
 
 
 class Folded(nn.Module):
@@ -69,6 +69,35 @@ class Residual(nn.Module):
         around = inputs if self.shortcut is None else self.shortcut(inputs)
         result: Tensor = around + self.body(inputs)
         return result
+
+
+def row_dims(module: nn.Module) -> int:
+    """How many axes one row of a module's input has: 1 for a table, 3 for images.
+
+    Read from an attribute ``event_dims`` or from torch's convolutions and recurrent cells, of the
+    module itself or of the first part of it that says something.
+
+    Example:
+        >>> row_dims(nn.Linear(3, 2)), row_dims(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()))
+        (1, 3)
+    """
+    own = getattr(module, "event_dims", None)
+    if isinstance(own, int):
+        return own
+    if isinstance(module, nn.modules.conv._ConvNd):
+        return len(module.kernel_size) + 1
+    if isinstance(module, nn.RNNBase):
+        return 2
+    if isinstance(module, nn.Sequential):
+        parts = list(module._modules.values())
+    else:  # a law's body, what a posterior is around
+        parts = [module._modules.get("body"), module._modules.get("mean")]
+    for part in parts:
+        if part is not None:
+            dims = row_dims(part)
+            if dims > 1 or any(True for _ in part.parameters()):
+                return dims
+    return 1
 
 
 def sizes(name: str, values: Sequence[int]) -> tuple[int, ...]:

@@ -91,7 +91,8 @@ class Head(nn.Module, abc.ABC):
         context = in_dtype_of(self, context)
         if draws is not None:
             with fixed(self, draws):
-                return expanded(self(context.unsqueeze(0)), (draws, *context.shape[:-1]))
+                distribution = self(context.unsqueeze(0))
+                return expanded(distribution, (draws, *distribution.batch_shape[1:]))
         with fixed(self) as current:
             _check_width(self.body, context)
             if current is None:

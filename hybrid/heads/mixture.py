@@ -40,7 +40,7 @@ class Mixture(dist.MixtureSameFamily):
         """
         if self.event_shape:
             raise NotImplementedError("icdf is for mixtures of scalars, this one is of vectors")
-        p = torch.as_tensor(value)
+        p = torch.as_tensor(value).to(self.mixture_distribution.logits)
         found = self._bisect(p)
         if self.component_distribution.support.is_discrete:
             return found.round()

@@ -8,10 +8,20 @@ import torch
 from torch import nn
 
 from causal.draws import fixed
-from hybrid.backbones import MLP
+from hybrid.backbones import MLP, RNN, ConvNet
 from hybrid.bayes import MeanField, variational
 from hybrid.flows import NeuralSpline
-from hybrid.heads import Bernoulli, Categorical, Empirical, Normal, Tobit
+from hybrid.heads import (
+    Bernoulli,
+    Categorical,
+    Empirical,
+    MixtureDensity,
+    Normal,
+    Poisson,
+    Quantile,
+    Student,
+    Tobit,
+)
 from hybrid.prediction import Prediction, predict
 
 X = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -21,6 +31,8 @@ LAWS = {
     "tobit": lambda: Tobit(MLP(3, [8], 4), upper=0.7),
     "spline": lambda: NeuralSpline(MLP(3, [8], 4), transforms=1, hidden=(8,)),
     "spline vector": lambda: NeuralSpline(MLP(3, [8], 4), event=2, transforms=1, hidden=(8,)),
+    "mixture": lambda: MixtureDensity(MLP(3, [8], 4), components=2),
+    "quantile": lambda: Quantile(MLP(3, [8], 4)),
     "empirical": lambda: Empirical(torch.randn(50)),
 }
 CLASSES = {
@@ -196,3 +208,28 @@ def test_one_row_and_other_dtypes():
     assert predict(law, X.round().long(), draws=3).mean.dtype == torch.float64
     with pytest.raises(TypeError, match="takes a Law"):
         predict(nn.Linear(3, 1), X)
+
+
+@pytest.mark.parametrize("make", [variational, lambda law: law])
+def test_images_and_sequences(make):
+    images, sequences = torch.randn(6, 1, 8, 8), torch.randn(2, 3, 5, 2)
+    for body in (
+        ConvNet(1, [4], 6),
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(-3), nn.Linear(72, 6)),
+    ):
+        prediction = predict(make(Categorical(body, features=6, states=3)), images)
+        assert prediction.probabilities.shape == (6, 3)
+    law = make(Normal(RNN(2, 4, 6)))
+    assert predict(law, sequences).mean.shape == (2, 3)
+    assert law(sequences, draws=2).batch_shape == (2, 2, 3)
+
+
+@pytest.mark.parametrize("head", [Poisson, Student, Quantile, MixtureDensity])
+def test_quantiles_in_closed_form(head):
+    prediction = predict(variational(head(MLP(3, [8], 4)), MeanField(scale=0.4)), X.float(), 20)
+    assert prediction.samples is None
+    values = prediction.distribution.sample((2000,)).flatten(0, 1)
+    for q in (0.1, 0.5, 0.9):
+        found = prediction.quantile(q)
+        assert ((values < found).float().mean(0) <= q + 0.03).all()
+        assert ((values <= found).float().mean(0) >= q - 0.03).all()

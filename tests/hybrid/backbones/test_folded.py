@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from hybrid.backbones.folded import Folded, Residual, sizes
+from hybrid.backbones import MLP, ConvNet, Transformer
+from hybrid.backbones.folded import Folded, Residual, row_dims, sizes
+from hybrid.bayes import variational
+from hybrid.heads import Categorical
 
 
 def test_any_leading_axes():
@@ -29,3 +32,12 @@ def test_sizes():
     for wrong in ([], [0], [1.5]):
         with pytest.raises((ValueError, TypeError)):
             sizes("channels", wrong)
+
+
+def test_axes_of_a_row():
+    net = ConvNet(1, [4], 8)
+    law = Categorical(net, states=3)
+    assert row_dims(law) == row_dims(variational(law)) == 3
+    assert row_dims(nn.Sequential(nn.Identity(), nn.Conv1d(1, 2, 3))) == 2
+    assert row_dims(nn.LSTM(2, 3)) == 2
+    assert row_dims(Transformer(None, 2, tokens=5)) == row_dims(MLP(3, [4], 2)) == 1
