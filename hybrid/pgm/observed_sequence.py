@@ -83,7 +83,9 @@ class ObservedSequence(TorchDistribution):
         batch_shape: Sequence[int] = (),
         lengths: Int[Tensor, "..."] | None = None,
     ) -> None:
-        self.initial, self.transition, self.emission = initial, transition, emission
+        kind = torch.promote_types(initial.dtype, transition.dtype)
+        self.initial, self.transition = initial.to(kind), transition.to(kind)
+        self.emission = emission
         self.lengths = None if lengths is None else lengths.expand(torch.Size(batch_shape))
         event = torch.Size((steps,)) + emission.event_shape
         super().__init__(torch.Size(batch_shape), event, validate_args=False)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import causal
 import hybrid
 from hybrid.heads import Bernoulli, Categorical, Normal
 from hybrid.pgm import HiddenMarkovModel, ImpossibleSequence
@@ -199,6 +200,25 @@ def test_moments_are_those_of_samples():
     assert drawn.shape == (40_000, 4, 2)
     assert close(distribution.mean, drawn.mean(0).to(distribution.mean), atol=0.03)
     assert close(distribution.variance, drawn.var(0).to(distribution.mean), atol=0.05)
+
+
+def test_moments_of_parts_in_different_dtypes():
+    """A table in doubles beside a law in singles."""
+    transition = Bernoulli(nn.Linear(3, 4))
+    law = HiddenMarkovModel(INITIAL[:2] / 0.8, transition, Normal(nn.Linear(3, 4)), steps=3)
+    prediction = hybrid.predict(law, torch.randn(4, 1))
+    assert prediction.mean.shape == prediction.variance.shape == (4, 3)
+    assert law(torch.randn(4, 1)).state_probabilities().sum(-1).allclose(torch.ones(4, 3).double())
+
+
+def test_it_is_a_mechanism():
+    graph = causal.Graph.parse("X -> Y; Y -> Z")
+    law = HiddenMarkovModel(INITIAL, TRANSITION, Normal(nn.Linear(4, 4)), steps=3)
+    laws = {"X": Normal(None), "Y": law, "Z": Normal(nn.Linear(3, 4))}
+    scm = causal.SCM(graph, laws)
+    rows = scm.sample(5)
+    assert rows["Y"].shape == (5, 3)
+    assert scm.log_probability(rows).isfinite().all()
 
 
 def test_the_next_observation():
