@@ -88,11 +88,10 @@ def row_dims(module: nn.Module) -> int:
         return len(module.kernel_size) + 1
     if isinstance(module, nn.RNNBase):
         return 2
-    if isinstance(module, nn.Sequential):
-        parts = list(module._modules.values())
-    else:  # a law's body, what a posterior is around
-        parts = [module._modules.get("body"), module._modules.get("mean")]
-    for part in parts:
+    inner: dict[str, nn.Module | None] = module._modules
+    if not isinstance(module, nn.Sequential):  # a law's body, what a posterior is around
+        inner = {name: inner.get(name) for name in ("body", "mean")}
+    for part in inner.values():
         if part is not None:
             dims = row_dims(part)
             if dims > 1 or any(True for _ in part.parameters()):

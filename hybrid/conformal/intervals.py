@@ -42,7 +42,8 @@ class Split(Conformal):
     ) -> tuple[Tensor, Tensor]:
         """Lower and upper limits ``(n,)``."""
         centre, scale = _centre_and_scale(predicted)
-        return centre - threshold * scale, centre + threshold * scale
+        reach = torch.as_tensor(threshold).to(scale) * scale
+        return centre - reach, centre + reach
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,8 @@ class CQR(Conformal):
     ) -> tuple[Tensor, Tensor]:
         """Lower and upper limits ``(n,)``."""
         lower, upper = self._limits(predicted)
-        return lower - threshold, upper + threshold
+        move = torch.as_tensor(threshold).to(lower)
+        return lower - move, upper + move
 
     def _limits(self, predicted: Any) -> tuple[Tensor, Tensor]:
         return _pair(

@@ -50,7 +50,7 @@ class APS(Conformal):
     ) -> Tensor:
         """Which classes are in the set, ``(n, classes)``."""
         every = _cumulated(_probabilities(predicted), self.randomised, generator)
-        return every <= _column(threshold)
+        return every <= _column(threshold, every)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +94,8 @@ class RAPS(Conformal):
         self, predicted: Any, threshold: Tensor | float, generator: torch.Generator | None = None
     ) -> Tensor:
         """Which classes are in the set, ``(n, classes)``."""
-        return self._every(predicted, generator) <= _column(threshold)
+        every = self._every(predicted, generator)
+        return every <= _column(threshold, every)
 
     def _every(self, predicted: Any, generator: torch.Generator | None) -> Tensor:
         table = _probabilities(predicted)
@@ -129,5 +130,5 @@ def _of_class(scores: Tensor, y: Tensor) -> Tensor:
     return scores.gather(-1, index.unsqueeze(-1)).squeeze(-1)
 
 
-def _column(threshold: Tensor | float) -> Tensor | float:
-    return threshold.unsqueeze(-1) if isinstance(threshold, Tensor) else threshold
+def _column(threshold: Tensor | float, like: Tensor) -> Tensor:
+    return torch.as_tensor(threshold).to(like).reshape(-1, 1)
