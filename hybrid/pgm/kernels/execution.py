@@ -1,6 +1,6 @@
 """Inference in the compiled kernel, where it is there (floor 2 of the kernel)."""
 
-import functools
+import threading
 from collections.abc import Sequence
 
 import torch
@@ -16,16 +16,17 @@ __all__ = ["best", "draw", "run", "sums"]
 
 _FIXED = 3  # sets of tables that are kept multiplied in
 _RECENT = 64
+_STRUCTURES = 128
+_KEPT_CELLS = 1 << 24  # about 30 bytes each
+_LARGE = 1 << 19
 _MOST_CELLS = 1 << 31  # places within a clique are 32 bits wide
 
 
 class _Plans:
     """Plans of one structure: some for tables that stay, one for tables that change."""
 
-    def __init__(
-        self, tree: JunctionTree, apart: tuple[bool, ...], sets: tuple[tuple[int, ...], ...]
-    ) -> None:
-        self.structure = (tree, apart, sets)
+    def __init__(self, structure: "_Key") -> None:
+        self.structure = structure
         self.fixed: list[Plan] = []
         self.changing: Plan | None = None
         self.misses = 0
@@ -50,7 +51,8 @@ class _Plans:
             plan = self.made()
             plan.lock.acquire()
             plan.fill(tables, passing=False)
-            self.fixed = [plan, *self.fixed[: _FIXED - 1]]
+            few = self.structure[0].cells > _LARGE
+            self.fixed = [plan] if few else [plan, *self.fixed[: _FIXED - 1]]
             return plan
         changing = self.changing
         if changing is None or not changing.lock.acquire(blocking=False):
@@ -61,11 +63,26 @@ class _Plans:
         return changing
 
 
-@functools.lru_cache(maxsize=128)
-def _plans(
-    tree: JunctionTree, apart: tuple[bool, ...], sets: tuple[tuple[int, ...], ...]
-) -> _Plans:
-    return _Plans(tree, apart, sets)
+_Recent = tuple[JunctionTree, Sequence[Tensor], tuple[tuple[int, ...], ...], Plan]
+_recent: dict[tuple[int, int, int], _Recent] = {}  # by identity: the quick way for single rows
+_Key = tuple[JunctionTree, tuple[bool, ...], tuple[tuple[int, ...], ...]]
+_kept: dict[_Key, _Plans] = {}  # the latest one last
+_kept_lock = threading.Lock()
+
+
+def _plans(key: _Key) -> _Plans:
+    """The plans of a structure; what was not used for longest goes when they become too large."""
+    with _kept_lock:
+        found = _kept.pop(key, None) or _Plans(key)
+        _kept[key] = found
+        cells = sum(tree.cells for tree, _, _ in _kept)
+        while len(_kept) > _STRUCTURES or (cells > _KEPT_CELLS and len(_kept) > 1):
+            oldest = next(iter(_kept))
+            cells -= oldest[0].cells
+            del _kept[oldest]
+            for recent in [k for k, value in _recent.items() if value[0] == oldest[0]]:
+                del _recent[recent]
+    return found
 
 
 def _served(tree: JunctionTree, tables: Sequence[Tensor], evidence: Evidence) -> bool:
@@ -76,10 +93,6 @@ def _served(tree: JunctionTree, tables: Sequence[Tensor], evidence: Evidence) ->
     return all(
         table.dtype == double and table.device.type == "cpu" for table in tables
     ) and not any(torch._C._functorch.is_functorch_wrapped_tensor(table) for table in tables)
-
-
-_Recent = tuple[JunctionTree, Sequence[Tensor], tuple[tuple[int, ...], ...], Plan]
-_recent: dict[tuple[int, int, int], _Recent] = {}  # by identity: the quick way for single rows
 
 
 def _plan(
@@ -100,7 +113,7 @@ def _plan(
     apart = tuple(
         table.dim() > len(scope) for table, scope in zip(tables, tree.scopes, strict=True)
     )
-    plan = _plans(tree, apart, sets).filled(tables)
+    plan = _plans((tree, apart, sets)).filled(tables)
     if not plan.apart and not plan.passing:
         if len(_recent) >= _RECENT:
             _recent.clear()

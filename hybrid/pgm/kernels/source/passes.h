@@ -12,12 +12,12 @@ using borromean::Node;
 constexpr int most_read = 4, most_added = 3;  // loops that know their number of tables
 
 struct Tables {  // what a node reads or adds to: addresses, and cells by cell of the node
-  double* at[256];
-  const int32_t* map[256];
+  std::vector<double*> at;
+  std::vector<const int32_t*> map;
   int count = 0;
-  inline void add(double* table, const int32_t* cells) {
-    at[count] = table;
-    map[count++] = cells;
+  void clear() { at.clear(), map.clear(), count = 0; }
+  void add(double* table, const int32_t* cells) {
+    at.push_back(table), map.push_back(cells), count++;
   }
 };
 
@@ -36,7 +36,7 @@ struct Fixed<-1> {
   double* const* at;
   const int32_t* const* map;
   int count;
-  explicit Fixed(const Tables& tables) : at(tables.at), map(tables.map), count(tables.count) {}
+  explicit Fixed(const Tables& tables) : at(tables.at.data()), map(tables.map.data()), count(tables.count) {}
 };
 
 // The product of a cell's entries.

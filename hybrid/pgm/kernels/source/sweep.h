@@ -66,6 +66,7 @@ class Sweep {
   int64_t row = 0;
   int valid = 0;
   double exponents[R];
+  Tables read, into;  // of the node at hand
   bool lost[R];  // rows that are impossible, or left the range in which sums are exact
 
   double* at(int64_t place) const { return space + place * R; }
@@ -137,8 +138,8 @@ class Sweep {
     }
   }
 
-  Tables read(const Node& node) const {
-    Tables found;
+  void find_read(const Node& node) {
+    read.clear();
     for (const Link& link : node.inputs) {
       const size_t k = size_t(link.index);
       if (link.kind == Kind::node ? !active[k] : link.kind == Kind::evidence && !observed[k])
@@ -146,37 +147,35 @@ class Sweep {
       const int64_t place = link.kind == Kind::node       ? plan.nodes[k].message
                             : link.kind == Kind::evidence ? plan.evidence[k].place
                                                           : plan.rows[k].place;
-      found.add(at(place), link.map < 0 ? nullptr : node.maps[size_t(link.map)].data());
+      read.add(at(place), link.map < 0 ? nullptr : node.maps[size_t(link.map)].data());
     }
-    return found;
   }
 
-  Tables added(const Node& node) const {
-    Tables found;
+  void find_targets(const Node& node) {
+    into.clear();
     for (const Link& link : node.targets) {
       const size_t k = size_t(link.index);
-      const int64_t place =
-          link.kind == Kind::node ? plan.nodes[k].belief : plan.outputs[k].place;
-      if (link.map >= 0) found.add(at(place), node.maps[size_t(link.map)].data());
+      if (link.map >= 0)  // otherwise the target is the node's own table
+        into.add(at(link.kind == Kind::node ? plan.nodes[k].belief : plan.outputs[k].place),
+                 node.maps[size_t(link.map)].data());
     }
-    return found;
   }
 
   // A clique: the sum (or the largest cell) over the axes that its parent lacks.
   void up(size_t k) {
     const Node& node = plan.nodes[k];
     const Node& parent = plan.nodes[size_t(node.parent)];
-    const Tables tables = read(node);
+    find_read(node);
     double* message = at(node.up);
     L total = L::all(0);
-    if (!Max && !tables.count) {
+    if (!Max && !read.count) {
       for (int64_t g = 0; g < parent.cells; g++) {
         const L sum = L::all(node.sums[size_t(g)]);
         sum.store(message + g * R);
         total = total + sum;
       }
     } else {
-      total = collect_any<R, Max>(node, tables, message);
+      total = collect_any<R, Max>(node, read, message);
     }
     scale(parent, message, total, scales + k * R);
   }
@@ -184,16 +183,16 @@ class Sweep {
   // Another table: the product of what is known from below.
   void multiply(size_t k) {
     const Node& node = plan.nodes[k];
-    const Tables tables = read(node);
-    active[k] = tables.count || !node.cliques.empty();
+    find_read(node);
+    active[k] = read.count || !node.cliques.empty();
     if (!active[k]) return;
     if (node.cliques.size() == 1 && plan.nodes[size_t(node.cliques[0])].alias) return;
     double* message = at(node.message);
     int factors = 0;
     for (int32_t child : node.cliques)
       factor(node, message, at(plan.nodes[size_t(child)].up), nullptr, factors++);
-    for (int t = 0; t < tables.count; t++)
-      factor(node, message, tables.at[t], tables.map[t], factors++);
+    for (size_t t = 0; t < read.at.size(); t++)
+      factor(node, message, read.at[t], read.map[t], factors++);
     if (factors > 1) balance(node, message);
   }
 
@@ -231,19 +230,20 @@ class Sweep {
                                                           : 1.0;
     for (const Node& node : plan.nodes) {
       if (!node.wanted) continue;
-      const Tables into = added(node);
+      find_targets(node);
       if (!node.clique) {
-        spread(node, into);
+        spread(node);
       } else if (into.count) {
         ratio(node);
-        distribute_any<R>(node, read(node), into, at(node.up));
+        find_read(node);
+        distribute_any<R>(node, read, into, at(node.up));
       }
     }
   }
 
-  void spread(const Node& node, const Tables& into) {
+  void spread(const Node& node) {
     const double* belief = at(node.belief);
-    for (int k = 0; k < into.count; k++)
+    for (size_t k = 0; k < into.at.size(); k++)
       for (int64_t c = 0; c < node.cells; c++) {
         double* to = into.at[k] + int64_t(into.map[k][c]) * R;
         (L::load(to) + L::load(belief + c * R)).store(to);
@@ -316,13 +316,13 @@ class Sweep {
     }
   }
 
-  int64_t pick(const Node& node, int64_t group, int lane, double uniform) const {
-    const Tables tables = read(node);
+  int64_t pick(const Node& node, int64_t group, int lane, double uniform) {
+    find_read(node);
     const int64_t begin = node.start[size_t(group)], end = node.start[size_t(group) + 1];
     auto value = [&](int64_t c) {
       double x = node.base[size_t(c)];
-      for (int t = 0; t < tables.count; t++)
-        x *= tables.at[t][int64_t(tables.map[t][c]) * R + lane];
+      for (size_t t = 0; t < read.at.size(); t++)
+        x *= read.at[t][int64_t(read.map[t][c]) * R + lane];
       return x;
     };
     int64_t chosen = -1;

@@ -122,12 +122,12 @@ def test_instruction_sets_agree(name, monkeypatch):
         return
     given = case(5, 19)
     expected = run(given)
-    execution._plans.cache_clear()
+    execution._kept.clear()
     execution._recent.clear()
     loaded = library._declared(ctypes.CDLL(str(path)))
     monkeypatch.setattr(execution, "load", lambda: loaded)
     found = run(given)
-    execution._plans.cache_clear()
+    execution._kept.clear()
     execution._recent.clear()
     close(found[0], expected[0])
     for a, b in zip(found[1], expected[1], strict=True):
@@ -262,6 +262,36 @@ def test_a_hub_with_many_children():
     )
     close(log[0], torch.logsumexp(weights, 0) + math.log(0.5))
     close(part[0], weights.softmax(0))
+
+
+def test_a_clique_with_hundreds_of_separators():
+    core = 9
+    subsets = [tuple(v for v in range(core) if number >> v & 1) for number in range(3, 2**core, 1)]
+    subsets = [subset for subset in subsets if len(subset) < 8][:300]
+    scopes = (tuple(range(core)), *((*s, core + k) for k, s in enumerate(subsets)))
+    tree = junction_tree((2,) * core + (3,) * len(subsets), scopes)
+    tables = tuple(
+        torch.rand([2] * core if k == 0 else [2] * (len(s) - 1) + [3], dtype=torch.float64) + 0.1
+        for k, s in enumerate(scopes)
+    )
+    full = tables[0].log()
+    for subset, table in zip(subsets, tables[1:], strict=True):
+        shape = [2 if v in subset else 1 for v in range(core)]
+        full = full + table.sum(-1).reshape(shape).log()
+    log, (part,) = execution.run(tree, tables, Evidence(1), (tuple(range(core)),))
+    torch.testing.assert_close(log[0], full.flatten().logsumexp(0), rtol=1e-12, atol=0)
+    close(part[0].flatten(), full.flatten().softmax(0))
+
+
+def test_plans_that_were_not_used_for_long_go(monkeypatch):
+    monkeypatch.setattr(execution, "_STRUCTURES", 2)
+    table = torch.tensor([0.25, 0.75], dtype=torch.float64)
+    for count in (1, 2, 3, 1):
+        scopes = tuple((k,) for k in range(count))
+        tree = junction_tree((2,) * count, scopes)
+        _, (part,) = execution.run(tree, (table,) * count, Evidence(1), ((0,),))
+        assert part.tolist() == [[0.25, 0.75]]
+        assert len(execution._kept) <= 2
 
 
 def test_what_the_kernel_does_not_serve():
