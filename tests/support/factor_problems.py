@@ -90,7 +90,10 @@ def random_problem(seed: int, zeros: bool = True, most: int = 6) -> Problem:
             hard[variable] = torch.randint(-1, card, (rows,), generator=generator)
         elif kind < 0.45:
             values = torch.rand(rows, card, generator=generator, dtype=torch.float64)
-            soft[variable] = values + 0.01
+            values = values + 0.01
+            if zeros and choose.random() < 0.5:
+                values = values * (torch.rand(rows, card, generator=generator) > 0.3)
+            soft[variable] = values
     return Problem(cards, tuple(scopes), tuple(tables), Evidence(rows, hard, soft))
 
 
