@@ -170,17 +170,24 @@ def conditional_table(
     states = int(states_of(node.law) or 0)
     scores = _scores(node.law, distribution, states).to(dtype=like.dtype, device=like.device)
     total = scores.logsumexp(-1)
-    if not bool((total.abs() <= SLACK).all()):
-        worst = float(total.abs().max())
-        kind = "NaN" if math.isnan(worst) else f"off by a factor of {math.exp(worst):.6g}"
+    wrong = ~(total.abs() <= SLACK)
+    if bool(wrong.any()):
+        worst = float(total.detach()[wrong][0])
+        kind = "NaN" if math.isnan(worst) else f"{math.exp(worst):.6g}"
         raise ValueError(
-            f"the law of {node.name!r} gives its {states} states probabilities whose sum is not 1: "
-            f"{kind}; see that its states and support are those of its distribution, and that its "
-            "context is finite"
+            f"the law of {node.name!r} gives its {states} states probabilities that sum to {kind}"
+            f"{_row(node, wrong)}, not to 1: see that its states and support are those of its "
+            "distribution, and that its context is finite"
         )
     table = scores.softmax(-1)
     lead = table.shape[0] if draws is not None else 1
     return table.reshape(lead, rows, *node.sizes, states)
+
+
+def _row(node: Mechanism, wrong: Tensor) -> str:
+    """Where a law's result is wrong."""
+    place = int(wrong.reshape(wrong.shape[0] if wrong.dim() > 1 else 1, -1).any(0).nonzero()[0])
+    return f" in row {place // node.configurations}" if node.contextual else ""
 
 
 def _scores(law: Any, distribution: td.Distribution, states: int) -> Tensor:
@@ -233,8 +240,15 @@ def likelihood(
             found = log_probability_of(distribution, value, node.name)
     except ValueError as error:
         raise ValueError(f"the law of {node.name!r} does not take its values: {error}") from error
-    found = found.to(dtype=like.dtype, device=like.device)
-    return found.reshape(*(lead or (1,)), rows, *node.sizes)
+    found = found.to(dtype=like.dtype, device=like.device).reshape(*(lead or (1,)), rows, count)
+    wrong = ~(found.detach() < torch.inf)
+    if bool(wrong.any()):
+        row = int(wrong.any(-1).any(0).nonzero()[0])
+        raise ValueError(
+            f"the law of {node.name!r} gives its value in row {row} a density that is NaN or "
+            "infinite: see that parameters and context are finite"
+        )
+    return found.reshape(*found.shape[:2], *node.sizes)
 
 
 def simulated(

@@ -230,7 +230,7 @@ class BayesianNetwork(Answering):
         seen = observe(structure, self._labels, leaves, evidence, batch, unit.device)
         own = dict(zip(self._numbers, self.tables._modules.values(), strict=True))
         replaced = replacements(structure, tables, seen.batch) if tables else None
-        flat, kept = flattened(found), self._kept
+        flat, kept = flattened(found, unit.device), self._kept
         return Model(
             structure, self._labels, own, mechanisms, unit, draws, flat, replaced, kept
         ), seen

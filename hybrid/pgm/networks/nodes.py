@@ -70,7 +70,8 @@ class Table(nn.Module):
                 f"{values.dtype} of shape {tuple(values.shape)}"
             )
         real = values.detach() if values.is_floating_point() else values.detach().double()
-        if self.axes is None:  # else it is not known yet which axis is the variable's own
+        self._unchecked = self.axes is not None  # which axis is the variable's own is not known yet
+        if not self._unchecked:
             check_rows("this Table", real, [f"axis {k}" for k in range(values.dim() - 1)])
         self.trainable = trainable
         if trainable:
@@ -104,8 +105,8 @@ class Table(nn.Module):
             ValueError: The axes have other names.
         """
         wanted = (*parents, name)
-        self._name = repr(name)[1:-1]
-        if self.axes is None or self.axes == wanted:
+        self._name = name
+        if self.axes is None or (self.axes == wanted and not self._unchecked):
             return
         if sorted(self.axes) != sorted(wanted):
             raise ValueError(
@@ -118,7 +119,7 @@ class Table(nn.Module):
                 self.register_buffer("values", tensor.permute(order))
             else:
                 tensor.data = tensor.data.permute(order).contiguous()
-        self.axes = wanted
+        self.axes, self._unchecked = wanted, False
         check_rows(name, self._start().detach(), parents)
 
     def _start(self) -> Tensor:

@@ -135,8 +135,9 @@ def observe(
         rows = math.prod(shape)
         states = torch.empty(0, rows, dtype=torch.long, device=device)
         if hard:
-            states = torch.stack([column.expand(shape) for column in hard])
+            states = torch.stack([column.to(device).expand(shape) for column in hard])
             states = states.reshape(len(hard), rows)
+    states = states.to(device)
     some, known = _extent(structure, labels, numbers, states)
     for number in soft:
         some |= 1 << number
@@ -208,8 +209,6 @@ def _columns(
         else:
             numbers.append(number)
             hard.append(column)
-    if device is not None and device.type != "cpu":
-        hard = [column.to(device) for column in hard]
     return numbers, hard, soft, values
 
 

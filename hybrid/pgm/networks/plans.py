@@ -13,7 +13,7 @@ from hybrid.pgm.tree import JunctionTree, junction_tree
 __all__ = ["Plan", "plan_all", "plan_sets"]
 
 Sets = tuple[tuple[int, ...], ...]
-SMALL = 2**20  # cells; a tree below that is cut down for a pruned question, not made anew
+SMALL = 2**25  # cells; a tree below that is cut down for a pruned question, not made anew
 
 
 @dataclass(frozen=True, eq=False)

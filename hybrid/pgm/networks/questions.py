@@ -25,11 +25,13 @@ __all__ = [
 ]
 
 Sets = tuple[tuple[int, ...], ...]
+LITTLE = 2**14  # cells
 
 
-def _evidence(plan: Plan, observed: Observed, lead: int) -> Evidence:
+def _evidence(model: Model, plan: Plan, observed: Observed, lead: int) -> Evidence:
     """The evidence on a plan's variables, its rows once for each draw."""
-    numbers, states, soft = observed.numbers, observed.states, observed.soft
+    numbers, states, like = observed.numbers, observed.states, model.like
+    soft = {number: table.to(like) for number, table in observed.soft.items()}
     if not plan.whole:
         kept = [k for k, number in enumerate(numbers) if number in plan.place]
         if len(kept) < len(numbers):
@@ -79,13 +81,21 @@ def log_evidence(model: Model, observed: Observed) -> Tensor:
         supply = model.supply(tables, observed, density=True)
         found = _looked_up(model, tables, supply, observed)
         return _scaled(found.reshape(supply.lead, rows), supply)
-    plan = plan_sets(structure, (), observed.some, observed.known, observed.leaves)
+    plan = _evidence_plan(model, observed)
     supply = model.supply(plan.tables, observed, density=True)
     if not rows:
         return _scaled(model.like.new_zeros(supply.lead, 0), supply)
-    evidence = _evidence(plan, observed, supply.lead)
+    evidence = _evidence(model, plan, observed, supply.lead)
     found = inference.log_partition(plan.tree, supply.tables, evidence)
     return _scaled(found.reshape(supply.lead, rows), supply)
+
+
+def _evidence_plan(model: Model, observed: Observed) -> Plan:
+    """Without what is barren; but a small tree of plain tables is not planned for each pattern."""
+    whole = plan_all(model.structure, observed.leaves)
+    if whole.tree.cells <= LITTLE and not model.mechanisms:
+        return whole
+    return plan_sets(model.structure, (), observed.some, observed.known, observed.leaves)
 
 
 def _above_leaves(model: Model, observed: Observed) -> int:
@@ -173,7 +183,7 @@ def set_marginals(
         wanted = plan.sets if sets is None else sets
         shapes = [[structure.cardinalities[number] for number in chosen] for chosen in wanted]
         return supply.lead, [model.like.new_zeros(0, *shape) for shape in shapes]
-    evidence = _evidence(plan, observed, supply.lead)
+    evidence = _evidence(model, plan, observed, supply.lead)
     logs, found = inference.marginals(plan.tree, supply.tables, evidence, plan.sets)
     refuse_impossible(model, observed, logs)
     return supply.lead, found
@@ -218,7 +228,7 @@ def best_states(model: Model, observed: Observed, count: int) -> tuple[int, Tens
     if not observed.rows:
         states = torch.empty(0, count, len(plan.variables), dtype=torch.long)
         return supply.lead, states, model.like.new_zeros(0, count)
-    evidence = _evidence(plan, observed, supply.lead)
+    evidence = _evidence(model, plan, observed, supply.lead)
     states, logs = inference.best(plan.tree, supply.tables, evidence, count)
     refuse_impossible(model, observed, logs[:, 0])
     if supply.log_scale is not None:
@@ -256,7 +266,7 @@ def drawn(model: Model, observed: Observed, n: int, generator: torch.Generator |
     if not rows or not n:
         return torch.empty(lead, rows, n, count, dtype=torch.long, device=model.like.device)
     supply = model.supply(plan.tables, observed)
-    evidence = _evidence(plan, observed, supply.lead)
+    evidence = _evidence(model, plan, observed, supply.lead)
     refuse_impossible(model, observed, log_evidence(model, observed).reshape(-1))
     if supply.lead == lead:
         states = inference.draw(plan.tree, supply.tables, evidence, n, generator)
@@ -285,8 +295,9 @@ def refuse_impossible(model: Model, observed: Observed, logs: Tensor) -> None:
     """
     if logs.detach().amin().item() > -math.inf:
         return
-    place = int((logs == -torch.inf).nonzero()[0]) % observed.rows
-    raise ImpossibleEvidence(*_culprit(model, observed, place), place)
+    for place in (logs == -torch.inf).nonzero()[:1, 0].tolist():
+        row = place % observed.rows
+        raise ImpossibleEvidence(*_culprit(model, observed, row), row)
 
 
 def _culprit(model: Model, observed: Observed, place: int) -> tuple[str, object]:

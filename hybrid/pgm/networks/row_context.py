@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 __all__ = ["apart", "contexts", "flattened"]
@@ -22,7 +23,6 @@ def contexts(
         TypeError: It is no tensor.
 
     Example:
-        >>> import torch
         >>> found, batch = contexts(torch.zeros(5, 3), ["X", "Y"])
         >>> sorted(found), batch
         (['X', 'Y'], (5,))
@@ -56,12 +56,11 @@ def contexts(
     return dict(context), next(iter(batches.values()), None)
 
 
-def flattened(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each context as (rows, width).
+def flattened(found: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Each context as (rows, width), on a device.
 
     Example:
-        >>> import torch
-        >>> flattened({"X": torch.zeros(2, 5, 3)})["X"].shape
+        >>> flattened({"X": torch.zeros(2, 5, 3)}, torch.device("cpu"))["X"].shape
         torch.Size([10, 3])
     """
     flat: dict[str, Tensor] = {}
@@ -69,7 +68,7 @@ def flattened(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
         count = 1
         for size in rows.shape[:-1]:
             count *= size
-        flat[name] = rows.reshape(count, rows.shape[-1])
+        flat[name] = rows.reshape(count, rows.shape[-1]).to(device)
     return flat
 
 

@@ -133,6 +133,14 @@ def test_context_errors() -> None:
         network.marginals({}, {"B": x})
     with pytest.raises(ValueError, match="context of width 3"):
         network.marginals({}, torch.zeros(5, 3).double())
+    bad = torch.zeros(5, 2).double()
+    bad[3, 1] = torch.nan
+    with pytest.raises(
+        ValueError, match="'A' gives its 2 states probabilities that sum to NaN in row 3"
+    ):
+        network.marginals({}, bad, names="A")
+    with pytest.raises(ValueError, match="'Y' gives its value in row 3 a density that is NaN"):
+        network.log_probability({"Y": torch.zeros(5)}, context={"A": x, "C": x, "Y": bad})
     plain = BayesianNetwork(causal.Graph.parse("B"), {"B": [0.5, 0.5]})
     with pytest.raises(ValueError, match="no law of this network reads one"):
         plain.marginals({}, x)

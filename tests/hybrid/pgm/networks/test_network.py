@@ -170,6 +170,8 @@ def test_soft_evidence_is_weighing(network, joint) -> None:
         torch.testing.assert_close(found[k], wanted)
     one = network.marginals({"D": weights[0]})["A"]
     assert one.shape == (2,)
+    single = network.marginals({"D": weights.float(), "F": rows["F"]})["A"]
+    torch.testing.assert_close(single, found, atol=1e-7, rtol=0)
 
 
 def test_shapes_follow_the_batch(network) -> None:

@@ -54,6 +54,11 @@ def test_rounding_is_kept_and_divided_out() -> None:
         (FAIR, r"table of 'Y' has shape \(2,\): expected \(2, 2\)"),
         (causal.Factor(("Q", "Y"), torch.tensor(ROWS)), r"table of 'Y' is over \['Q', 'Y'\]"),
         (causal.Factor(("Y", "X"), torch.tensor(ROWS)), "'Y' sums to 0.7"),
+        (causal.Factor(("X", "Y"), torch.tensor(ROWS).T), "'Y' sums to 0.7 at X=0"),
+        (
+            Table(causal.Factor(("X", "Y"), torch.tensor(ROWS).T), trainable=True),
+            "'Y' sums to 0.7 at X=0",
+        ),
         (Deterministic(lambda x: x + 1, states=2), r"'Y' has states 0 … 1, its rule gives 1 to 2"),
         (Deterministic(lambda x: "up", states=("a", "b")), r"the rule of 'Y' gives 'up' at \(0,\)"),
         (Deterministic(lambda x: 0.5, states=2), r"gives 0.5 at \(0,\): expected a state"),
@@ -148,6 +153,15 @@ def test_noisy_or_errors() -> None:
     ternary = {"X": [0.2, 0.3, 0.5], "Y": NoisyOr([0.5])}
     with pytest.raises(ValueError, match=r"NoisyOr of 'Y' has shape \(2, 2\): expected \(3, 2\)"):
         BayesianNetwork(CHAIN, ternary)
+
+
+def test_trained_tables_may_be_used_again() -> None:
+    table = Table(causal.Factor(("Y", "X"), torch.tensor(ROWS).T), trainable=True)
+    network = BayesianNetwork(CHAIN, {"X": FAIR, "Y": table})
+    with torch.no_grad():
+        table.logits.add_(torch.randn(2, 2))
+    acted = network.do({"X": 1})
+    torch.testing.assert_close(acted.marginals()["Y"], table.probabilities()[1])
 
 
 def test_names_that_modules_do_not_take() -> None:
