@@ -61,8 +61,9 @@ class Beta(Head):
 
     .. math:: p(y \mid x) \propto y^{m \varphi - 1} (1 - y)^{(1 - m) \varphi - 1}
 
-    Both depend on the context and start near 1/2 and 2 (uniform). Shares of exactly 0 or 1 have no
-    finite density: move them inwards, or give them a `Hurdle`.
+    Both depend on the context and start near 1/2 and 2 (uniform); 0.01 is added to each exponent's
+    :math:`m \varphi`, :math:`(1 - m) \varphi`. Shares of exactly 0 or 1 have no finite density:
+    move them inwards, or give zeros a hurdle, ``Hurdle(body, positive=Beta)``.
 
     Args:
         body: A Layer ``(*batch, width) → (*batch, features)``, or None for a law without context.

@@ -50,6 +50,7 @@ class HurdleDistribution(TorchDistribution):
             raise ValueError("a hurdle is for scalars, the positive law is of vectors")
         self.logits, self.positive = logits, positive
         self._counts = bool(positive.support.is_discrete)
+        self._inside = 1.0 if self._counts else 0.5  # a value that every positive law can have
         shape = torch.broadcast_shapes(logits.shape, positive.batch_shape)
         super().__init__(shape, validate_args=validate_args)
 
@@ -85,7 +86,7 @@ class HurdleDistribution(TorchDistribution):
         if self._validate_args:
             self._validate_sample(value)
         zero = value == 0
-        safe = torch.where(zero, torch.ones_like(value), value)  # 1 is in every positive support
+        safe = torch.where(zero, torch.full_like(value, self._inside), value)
         log = self.positive.log_prob(safe) - self._log_positive() + F.logsigmoid(self.logits)
         return torch.where(zero, F.logsigmoid(-self.logits), log)
 
@@ -131,8 +132,11 @@ class HurdleDistribution(TorchDistribution):
     def _share(self, value: Tensor) -> Tensor:
         """Probability of a value up to ``value``, given that it is positive."""
         if not self._counts:
-            known = self.positive.cdf(value.clamp_min(0))
-            return torch.where(value > 0, known, torch.zeros_like(known))
+            over = value > 0
+            known = self.positive.cdf(
+                torch.where(over, value, torch.full_like(value, self._inside))
+            )
+            return torch.where(over, known, torch.zeros_like(known))
         none = self.positive.log_prob(torch.zeros_like(self.logits)).exp()
         return ((self.positive.cdf(value) - none) / (1 - none)).clamp(0.0, 1.0)
 

@@ -6,7 +6,7 @@ import scipy.stats
 import torch
 
 from causal.noise import abduct, replay
-from hybrid.heads import Hurdle, NegativeBinomial, Normal, Poisson
+from hybrid.heads import Beta, Hurdle, LogNormal, NegativeBinomial, Normal, Poisson
 from hybrid.heads.counts import PoissonDistribution
 from hybrid.heads.hurdle import HurdleDistribution
 
@@ -75,9 +75,16 @@ def test_noise(make):
 
 
 def test_gradients_at_zero_and_beyond():
-    for positive in (Poisson, NegativeBinomial):
-        law = Hurdle(None, positive=positive)
-        law(torch.zeros(3, 0)).log_prob(torch.tensor([0.0, 1.0, 7.0])).sum().backward()
+    laws = {
+        Poisson: [0, 1, 7],
+        NegativeBinomial: [0, 1, 7],
+        LogNormal: [0, 0.1, 9],
+        Beta: [0, 0.3, 0.9],
+    }
+    for positive, values in laws.items():
+        law, y = Hurdle(None, positive=positive), torch.tensor(values).float()
+        distribution = law(torch.zeros(3, 0))
+        (distribution.log_prob(y) + distribution.cdf(y)).sum().backward()
         assert law.body.values.grad.isfinite().all()
 
 
