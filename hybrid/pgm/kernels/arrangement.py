@@ -318,7 +318,8 @@ def _ordered(
     for number, draft in enumerate(drafts):
         if draft.parent >= 0:
             children[draft.parent].append(number)
-    places, nodes = {}, []
+    places: dict[int, int] = {}
+    nodes: list[Node] = []
     waiting = [root]
     while waiting:
         number = waiting.pop()

@@ -153,6 +153,8 @@ class Plan:
             numbers = self._numbers.get(evidence.observed)
             if numbers is None:
                 numbers = np.array(evidence.observed, dtype=np.int64)
+                if len(self._numbers) >= 256:
+                    self._numbers.clear()
                 self._numbers[evidence.observed] = numbers
             stacked = (len(numbers), numbers.ctypes.data, block.data_ptr(), *block.stride())
         else:
@@ -167,11 +169,11 @@ class Plan:
             table = _rows(tables[k])
             kept.append(table)
             seen += (table.data_ptr(), table.stride(0) if table.shape[0] > 1 else 0)
-        numbers = (
+        words = (
             self.handle, mode, evidence.rows, torch.get_num_threads(), lanes, log.data_ptr(),
             marginals, states, draws, uniform, weights, *stacked, hard, len(evidence.soft), *seen,
         )  # fmt: skip
-        if self._run(struct.pack(f"{len(numbers)}q", *numbers)):
+        if self._run(struct.pack(f"{len(words)}q", *words)):
             raise MemoryError("the inference kernel ran out of memory")
 
 
