@@ -147,7 +147,7 @@ class Plan:
         """
         kept: list[Tensor] = []
         seen: list[int] = []
-        stacked = (0, 0, 0, 0, 0)
+        stacked: tuple[int, ...] = (0,) * 5
         if evidence.states is not None:
             block = evidence.states
             numbers = self._numbers.get(evidence.observed)
