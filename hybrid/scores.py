@@ -51,11 +51,11 @@ def crps(
 
     .. math:: \int (F(x) - 1\{x \ge y\})^2 dx = E|X - y| - \tfrac12 E|X - X'|
 
-    It has the unit of y, and is the absolute error of a law without spread. In closed form for the
-    laws of this library's heads (for `Student` with ν > 1; Student laws below, flows and adaptive
-    robust laws excepted), else from samples by the unbiased estimator; its gradient then needs
-    samples that have one. Classes count as numbers, which is right for ordered ones (the ranked
-    probability score).
+    It has the unit of y, and is the absolute error of a law without spread. In closed form for
+    normal, censored normal, log-normal, Laplace, Student (ν > 1), exponential, uniform and quantile
+    laws, mixtures of normal ones, counts and classes; else from samples by the unbiased estimator,
+    whose gradient needs samples that have one (a hurdle's have none). Classes count as numbers,
+    which is right for ordered ones (the ranked probability score).
 
     Args:
         distribution: Law of scalars with batch shape ``(*batch,)``.
