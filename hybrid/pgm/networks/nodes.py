@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from causal.factor import Factor
+from hybrid.pgm.networks.remembered import Remembered
 from hybrid.pgm.networks.simplex import check_rows, normalised
 
 __all__ = ["Contextual", "Deterministic", "NoisyOr", "Table"]
@@ -83,7 +84,7 @@ class Table(nn.Module):
             kept = values.double() if values.requires_grad else real.double().clone()
             self.register_buffer("values", kept)
         self._name: str = "this Table"
-        self._seen: tuple[Tensor, int, Tensor] | None = None
+        self._kept = Remembered()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -141,26 +142,15 @@ class Table(nn.Module):
         if self.trainable:
             floor = self.logits.masked_fill(~self.get_buffer("positive"), -torch.inf)
             return floor.softmax(-1)
-        values = cast(Tensor, self._buffers["values"])
-        seen = self._seen
-        if seen is not None and seen[0] is values and seen[1] == values._version:
-            return seen[2]
-        return self._checked(values)
+        return self._kept(cast(Tensor, self._buffers["values"]), self._checked)
 
     def _checked(self, values: Tensor) -> Tensor:
-        """The table with rounding divided out; kept until the buffer changes."""
-        if values.requires_grad:  # as a function of numbers that may leave the simplex
-            return values / values.sum(-1, keepdim=True)
-        if torch._C._functorch.maybe_current_level() is not None or values.is_inference():
+        """The table with rounding divided out."""
+        wrapped = torch._C._functorch.maybe_current_level() is not None
+        if values.requires_grad or wrapped:  # a function of numbers that may leave the simplex
             return values / values.sum(-1, keepdim=True)
         check_rows(self._name, values)
-        ready = normalised(values)
-        self._seen = (values, values._version, ready)
-        return ready
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what is kept for speed."""
-        return {**self.__dict__, "_seen": None}
+        return normalised(values)
 
     def extra_repr(self) -> str:
         """Shape, and whether it is trained."""
@@ -215,7 +205,7 @@ class NoisyOr(nn.Module):
                 f"at most {MOST_CAUSES} are allowed: join causes by further NoisyOr nodes, which is"
                 " the same distribution"
             )
-        self.trainable = trainable
+        self.trainable, self._kept = trainable, Remembered()
         if trainable:
             if not bool(((numbers > 0) & (numbers < 1)).all()):
                 raise ValueError(
@@ -248,13 +238,9 @@ class NoisyOr(nn.Module):
 
     def probabilities(self) -> Float[Tensor, "*causes 2"]:
         """The table, (*causes, 2)."""
-        numbers = self.logits.sigmoid() if self.trainable else self.get_buffer("numbers")
-        failing, causes = 1 - numbers, len(numbers) - 1
-        absent = failing[-1]
-        for k in range(causes):
-            shape = [1] * k + [2] + [1] * (causes - 1 - k)
-            absent = absent * torch.stack([torch.ones_like(failing[k]), failing[k]]).reshape(shape)
-        return torch.stack([absent, 1 - absent], -1)
+        if self.trainable:
+            return _noisy(self.logits.sigmoid())
+        return self._kept(cast(Tensor, self._buffers["numbers"]), _noisy)
 
     def stored(self) -> Tensor:
         """The table."""
@@ -264,6 +250,16 @@ class NoisyOr(nn.Module):
         """The number of causes, and whether it is trained."""
         causes = len(self.shape) - 1
         return f"{causes} causes{', trainable=True' if self.trainable else ''}"
+
+
+def _noisy(numbers: Tensor) -> Tensor:
+    """The table of probabilities and, last, the leak."""
+    failing, causes = 1 - numbers, len(numbers) - 1
+    absent = failing[-1]
+    for k in range(causes):
+        shape = [1] * k + [2] + [1] * (causes - 1 - k)
+        absent = absent * torch.stack([torch.ones_like(failing[k]), failing[k]]).reshape(shape)
+    return torch.stack([absent, 1 - absent], -1)
 
 
 @dataclass(frozen=True)
