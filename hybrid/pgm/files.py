@@ -102,6 +102,3 @@ def _format(file: Path) -> tuple[_Parser, _Writer]:
     if found is None:
         raise ValueError(f"{file}: the name should end in {', '.join(_FORMATS)}, or these and .gz")
     return found
-
-
-read, write = read_description, write_description
