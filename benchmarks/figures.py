@@ -72,14 +72,16 @@ def _sweeps(threads: int, quick: bool) -> list[Sweep]:
     return [Sweep(s.title, s.axis, dict(list(s.cases.items())[:2]), s.threads) for s in sweeps[:3]]
 
 
-def _measured(sweep: Sweep, base: Settings, limits: machine.Limits) -> dict[str, Any]:
+def _measured(
+    sweep: Sweep, chosen: Sequence[str], base: Settings, limits: machine.Limits
+) -> dict[str, Any]:
     """Name → [(value, minimum ms, median ms)], and the limit likewise."""
     curves: dict[str, list[tuple[int, float, float]]] = {name: [] for name in (*_NAMES, "limit")}
     for value, case in sweep.cases.items():
         threads = sweep.threads.get(value, 1)
         cores = tuple(range(threads)) if sweep.threads else base.cores
         settings = Settings(cores, base.seconds, base.turn, base.patience, base.cache)
-        names = [name for name in _NAMES if case.wires <= _LARGEST.get(name, case.wires)]
+        names = [name for name in chosen if case.wires <= _LARGEST.get(name, case.wires)]
         for line in contest(case, names, settings):
             said = line.failure or f"{line.minimum:.3f} / {line.median:.3f} ms"
             print(case.name, threads, line.name, said, flush=True)
@@ -126,6 +128,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE)
     parser.add_argument("--core", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=3.0, help="a contestant and point")
+    parser.add_argument("--names", nargs="+", choices=_NAMES, default=_NAMES, help="contestants")
     parser.add_argument("--quick", action="store_true", help="two points of three figures")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -136,8 +139,10 @@ def main() -> None:
         base = Settings((arguments.core,), arguments.seconds, 0.05, 400.0, arguments.cache)
         limits = machine.measure(arguments.core, arguments.cache)
         sweeps = _sweeps(os.cpu_count() or 1, arguments.quick)
-        measured = [_measured(sweep, base, limits) for sweep in sweeps]
-        (arguments.output / "sweeps.json").write_text(json.dumps(measured, indent=1))
+        measured = []
+        for sweep in sweeps:
+            measured.append(_measured(sweep, arguments.names, base, limits))
+            (arguments.output / "sweeps.json").write_text(json.dumps(measured, indent=1))
     for figure in measured:
         _drawn(figure, arguments.output / f"time-{figure['axis']}.svg")
 

@@ -199,7 +199,7 @@ def reversible(program: Program) -> bool:
 
 
 def repeats(program: Program) -> int:
-    """How often at most a parameter turns one wire, one run of diagonal gates counting once.
+    """How often at most a parameter turns one wire.
 
     A gate is rounded alike wherever it occurs with the same angle. These errors do not average out
     but add up, and the gradient multiplies their sum by the number of gates once more.
@@ -212,16 +212,9 @@ def repeats(program: Program) -> int:
     """
     numbers = numbered(program.recording)
     counts: Counter[tuple[int, int]] = Counter()
-    running: dict[int, set[int]] = {wire: set() for wire in range(program.wires)}
     for operation in program.operations:
         slots = {numbers[slot] for slot in operation.slots if slot in numbers}
-        diagonal = operation.gate in GATES and GATES[operation.gate].form == "diagonal"
-        for wire in operation.wires:
-            if not diagonal:
-                running[wire].clear()
-            counts.update((wire, slot) for slot in slots - running[wire])
-            if diagonal:
-                running[wire] |= slots
+        counts.update((wire, slot) for wire in operation.wires for slot in slots)
     return max(counts.values(), default=0)
 
 

@@ -206,7 +206,7 @@ def used(operator, names):
 
 def covered():
     """The names of all operator classes that some example, here or in test_translation, uses."""
-    place = Path(__file__).with_name("test_translation.py")
+    place = Path(__file__).parent / "circuits" / "test_translation.py"
     spec = importlib.util.spec_from_file_location("examples_of_translation", place)
     examples = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(examples)

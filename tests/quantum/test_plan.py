@@ -125,10 +125,8 @@ REPEATS = [
     ([gate("RX", 0, slots=(0,)), gate("RX", 1, slots=(0,))], 1),
     ([gate("RX", 0, slots=(2,))] * 5, 0),  # a constant angle
     ([gate("RX", 0, slots=(0,)), gate("RX", 0, slots=(1,))] * 4, 4),
-    ([gate("IsingZZ", 0, 1, slots=(0,)), gate("RZ", 0, slots=(0,))] * 4, 1),  # one diagonal
-    ([gate("IsingZZ", 0, 1, slots=(0,)), gate("RX", 1, slots=(1,))] * 4, 4),
-    ([gate("RZ", 0, slots=(0,)), gate("PauliX", 1, controls=(0,))] * 4, 1),
-    ([gate("RZ", 1, slots=(0,)), gate("PauliX", 1, controls=(0,))] * 4, 4),
+    ([gate("IsingZZ", 0, 1, slots=(0,)), gate("RZ", 0, slots=(0,))] * 4, 8),
+    ([gate("RX", 0, slots=(0,), controls=(1,)), gate("RX", 1, slots=(0,), controls=(0,))] * 4, 4),
     ([gate("Rot", 0, slots=(0, 1, 0))] * 4, 4),
 ]
 
