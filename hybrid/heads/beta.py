@@ -38,7 +38,7 @@ class BetaDistribution(dist.Beta):
         x = value.double()
         fixed, a, b = x.detach(), self.concentration1, self.concentration0
         share = incomplete_beta(a, b, fixed, 1 - fixed)
-        return with_slope(share, self._density(fixed), x).to(a.dtype)
+        return with_slope(share, lambda: self._density(fixed), x).to(a.dtype)
 
     def icdf(self, value: Tensor) -> Tensor:
         """The value whose cumulative probability is ``value``."""

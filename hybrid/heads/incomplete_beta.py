@@ -5,7 +5,11 @@ r"""The regularised incomplete beta function and what distributions need around 
 It is the cumulative probability of beta, Student and negative binomial laws; torch has none.
 """
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
+from scipy.special import betainc, betaincc
 from torch import Tensor
 from torch.special import gammaln
 
@@ -20,7 +24,8 @@ def incomplete_beta(a: Tensor, b: Tensor, x: Tensor, rest: Tensor) -> Tensor:
 
     Lentz's evaluation of the continued fraction, on the side of its fast convergence; the number of
     steps grows with :math:`\sqrt{\max(a, b)}` and is capped, which holds up to a, b of some 1e5.
-    Gradients reach a and b; for x prefer `with_slope`, as the density is known.
+    Gradients reach a and b; for x prefer `with_slope`, as the density is known. Without gradients,
+    on the CPU, SciPy's compiled function is called.
 
     Args:
         a: First parameter, positive.
@@ -41,6 +46,8 @@ def incomplete_beta(a: Tensor, b: Tensor, x: Tensor, rest: Tensor) -> Tensor:
     a, b, x, rest = torch.broadcast_tensors(*(part.double() for part in (a, b, x, rest)))
     if not a.numel():
         return torch.zeros_like(a)
+    if a.device.type == "cpu" and not (a + b + x).requires_grad:  # nobody asks for gradients
+        return _by_scipy(a, b, x, rest)
     swap = x > (a + 1) / (a + b + 2)
     first, second = torch.where(swap, b, a), torch.where(swap, a, b)
     low, high = torch.where(swap, rest, x), torch.where(swap, x, rest)
@@ -49,6 +56,16 @@ def incomplete_beta(a: Tensor, b: Tensor, x: Tensor, rest: Tensor) -> Tensor:
     front = front + gammaln(a + b) - gammaln(a) - gammaln(b)
     result = front.exp() * _fraction(first, second, low) / first
     return torch.where(swap, 1 - result, result)
+
+
+def _by_scipy(a: Tensor, b: Tensor, x: Tensor, rest: Tensor) -> Tensor:
+    first, second, low, high = (part.detach().numpy() for part in (a, b, x, rest))
+    near = low < 0.5
+    result = np.empty_like(low)
+    result[near] = betainc(first[near], second[near], low[near])
+    # Beyond the middle through the distance from 1: the rest of the other function.
+    result[~near] = betaincc(second[~near], first[~near], high[~near])
+    return torch.as_tensor(result)
 
 
 def _fraction(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
@@ -75,23 +92,23 @@ def _away(number: Tensor) -> Tensor:
     return torch.where(number.abs() < _TINY, torch.full_like(number, _TINY), number)
 
 
-def with_slope(value: Tensor, slope: Tensor, variable: Tensor) -> Tensor:
-    """``value`` with the known first derivative ``slope`` with respect to ``variable``.
+def with_slope(value: Tensor, slope: Callable[[], Tensor], variable: Tensor) -> Tensor:
+    """``value`` with a known first derivative with respect to ``variable``.
 
     Args:
         value: Computed without a gradient to ``variable``.
-        slope: The derivative, treated as a constant.
+        slope: Makes the derivative, which is treated as a constant; called where it is needed.
         variable: What it is taken for.
 
     Example:
         >>> x = torch.tensor(3.0, requires_grad=True)
-        >>> with_slope(torch.tensor(9.0), 2 * x, x).backward()
+        >>> with_slope(torch.tensor(9.0), lambda: 2 * x, x).backward()
         >>> x.grad
         tensor(6.)
     """
     if not variable.requires_grad:
         return value
-    return value + slope.detach() * (variable - variable.detach())
+    return value + slope().detach() * (variable - variable.detach())
 
 
 def root_with_slope(root: Tensor, excess: Tensor, slope: Tensor) -> Tensor:

@@ -60,8 +60,11 @@ def _lower_tail(t: Tensor, df: Tensor) -> Tensor:
     fixed = t.detach()
     whole = nu + fixed.square()
     tail = 0.5 * incomplete_beta(nu / 2, torch.full_like(nu, 0.5), nu / whole, fixed**2 / whole)
-    density = dist.StudentT(nu, validate_args=False).log_prob(fixed).exp()
-    return with_slope(tail, -density, t)
+    return with_slope(tail, lambda: -_density(fixed, nu), t)
+
+
+def _density(t: Tensor, df: Tensor) -> Tensor:
+    return dist.StudentT(df, validate_args=False).log_prob(t).exp()
 
 
 def _lower_quantile(p: Tensor, df: Tensor) -> Tensor:
@@ -69,8 +72,7 @@ def _lower_quantile(p: Tensor, df: Tensor) -> Tensor:
     p, nu = torch.broadcast_tensors(p.double(), df.double())
     start = torch.as_tensor(stdtrit(nu.detach().cpu().numpy(), p.detach().cpu().numpy()))
     start = start.to(nu.device).clamp_max(0.0)
-    density = dist.StudentT(nu, validate_args=False).log_prob(start).exp()
-    return root_with_slope(start, _lower_tail(-start, nu) - p, density)
+    return root_with_slope(start, _lower_tail(-start, nu) - p, _density(start, nu))
 
 
 @abduct.register(StudentT)
