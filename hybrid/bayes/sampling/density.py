@@ -1,0 +1,195 @@
+"""What a sampler is given: a density on flat vectors, and its gradient for many chains (floor 1).
+
+A model is turned into a `Density`, a function of one unconstrained vector. `potential` records its
+operations once, batches the record over chains by vmap and records the gradient of that, so that no
+Python of the model is left in the chains' inner loop.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import grad_and_value, vmap
+
+from hybrid.bayes.sampling.recording import Record, Unrecordable, record
+
+__all__ = ["Density", "Potential", "potential", "spread_out"]
+
+_ATTEMPTS = 100
+
+
+@dataclass(frozen=True)
+class Density:
+    r"""A density :math:`\pi(q) \propto e^{-U(q)}` on unconstrained vectors, from some model.
+
+    Attributes:
+        energy: :math:`U`, from a vector ``(dim,)`` to a scalar.
+        example: A vector; its dtype and device are the chains'.
+        starts: ``starts(chains, generator)`` proposes first positions ``(chains, dim)``.
+        named: From a vector ``(dim,)`` to the model's own values by name.
+        complaint: What to tell a user whose density is finite nowhere, given a vector.
+
+    Example:
+        >>> normal = Density(
+        ...     energy=lambda q: 0.5 * q.square().sum(),
+        ...     example=torch.zeros(3),
+        ...     starts=lambda chains, generator: torch.randn(chains, 3, generator=generator),
+        ...     named=lambda q: {"x": q},
+        ... )
+        >>> normal.energy(torch.ones(3))
+        tensor(1.5000)
+    """
+
+    energy: Callable[[Tensor], Tensor]
+    example: Tensor
+    starts: Callable[[int, torch.Generator], Tensor]
+    named: Callable[[Tensor], dict[str, Tensor]]
+    complaint: Callable[[Tensor], str] = lambda _: "the density is zero or not a number"
+
+
+@dataclass(frozen=True)
+class Potential:
+    """An energy for positions of one fixed shape, with its gradient.
+
+    Attributes:
+        both: Positions ``(chains, dim)`` to energies ``(chains,)`` and gradients ``(chains, dim)``.
+        gradient: The gradients alone, which is cheaper.
+        route: How it is computed: "recorded", or "looped" over chains through the model itself.
+        reason: Why it could not be recorded.
+
+    Example:
+        >>> energy = lambda q: 0.5 * q.square().sum()
+        >>> found = potential(energy, torch.zeros(4, 2))
+        >>> found.route, found.both(torch.ones(4, 2))[0]
+        ('recorded', tensor([1., 1., 1., 1.]))
+    """
+
+    both: Callable[[Tensor], tuple[Tensor, Tensor]]
+    gradient: Callable[[Tensor], Tensor]
+    route: str
+    reason: str = ""
+
+
+def potential(energy: Callable[[Tensor], Tensor], example: Tensor) -> Potential:
+    """The energy and its gradient for positions like ``example``, recorded if that can be done.
+
+    A record is compared with the function itself at other positions before it is trusted.
+
+    Args:
+        energy: From a vector ``(dim,)`` to a scalar.
+        example: Positions ``(chains, dim)``, or one position ``(dim,)``.
+
+    Example:
+        >>> found = potential(lambda q: q.exp().sum(), torch.zeros(2))
+        >>> found.both(torch.zeros(2))
+        (tensor(2.), tensor([1., 1.]))
+    """
+    batched = example.dim() == 2
+    one = example[0] if batched else example
+    try:
+        single = record(energy, one).function()
+        body = grad_and_value(single)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", ".*performance drop.*")  # a loop inside vmap
+            kept = record(vmap(body) if batched else body, example)
+        _compare(energy, kept, example)
+    except (Unrecordable, RuntimeError, NotImplementedError, UserWarning) as error:
+        return _looped(energy, batched, f"{type(error).__name__}: {str(error)[:200]}")
+    values = kept.function()
+
+    def both(positions: Tensor) -> tuple[Tensor, Tensor]:
+        gradient, value = values(positions)
+        return value, gradient
+
+    return Potential(both, kept.function(0), "recorded")
+
+
+def _compare(energy: Callable[[Tensor], Tensor], kept: Record, example: Tensor) -> None:
+    """Raise where the record and the function disagree: something was computed out of sight."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(example.shape, generator=generator, dtype=example.dtype) - 0.5
+    moved = example + noise.to(example.device)
+    gradient, value = kept.function()(moved)
+    rows = zip(moved, value, gradient, strict=True) if moved.dim() == 2 else None
+    for row, ours, slope in list(rows)[:2] if rows else [(moved, value, gradient)]:
+        theirs, expected = _plain(energy, row)
+        tolerance = 1e-3 if example.dtype == torch.float32 else 1e-6
+        for found, wanted in ((ours, theirs), (slope, expected)):
+            scale = wanted.abs().max().clamp_min(1.0)
+            if not torch.allclose(
+                found / scale, wanted / scale, tolerance, tolerance, equal_nan=True
+            ):
+                raise Unrecordable("what was recorded does not repeat the model's numbers")
+
+
+def _plain(energy: Callable[[Tensor], Tensor], position: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.enable_grad():
+        leaf = position.detach().clone().requires_grad_()
+        value = energy(leaf)
+        (gradient,) = torch.autograd.grad(value, leaf)
+    return value.detach(), gradient
+
+
+def _looped(energy: Callable[[Tensor], Tensor], batched: bool, reason: str) -> Potential:
+    def both(positions: Tensor) -> tuple[Tensor, Tensor]:
+        if not batched:
+            return _plain(energy, positions)
+        pairs = [_plain(energy, row) for row in positions]
+        return torch.stack([u for u, _ in pairs]), torch.stack([g for _, g in pairs])
+
+    return Potential(both, lambda positions: both(positions)[1], "looped", reason)
+
+
+def spread_out(
+    density: Density, found: Potential, chains: int, generator: torch.Generator
+) -> Float[Tensor, "chains dim"]:
+    """First positions at which energy and gradient are finite.
+
+    Args:
+        density: The density; its ``starts`` proposes positions, again where one will not do.
+        found: Its potential for positions ``(chains, dim)``, or ``(dim,)`` taken one by one.
+        chains: How many positions.
+        generator: Source of randomness.
+
+    Raises:
+        ValueError: 100 proposals were not enough.
+
+    Example:
+        >>> half = Density(
+        ...     energy=lambda q: -q.sum().log(),  # positive numbers only
+        ...     example=torch.zeros(1),
+        ...     starts=lambda chains, generator: torch.randn(chains, 1, generator=generator),
+        ...     named=lambda q: {"x": q},
+        ... )
+        >>> found = potential(half.energy, torch.ones(8, 1))
+        >>> bool((spread_out(half, found, 8, torch.Generator().manual_seed(0)) > 0).all())
+        True
+    """
+    positions = density.starts(chains, generator)
+    for _ in range(_ATTEMPTS):
+        bad = ~_usable(found, positions)
+        if not bad.any():
+            return positions
+        again = density.starts(chains, generator)
+        positions = torch.where(bad.unsqueeze(-1), again, positions)
+    row = int(bad.nonzero()[0])
+    raise ValueError(
+        f"no position of finite density was found in {_ATTEMPTS} attempts: "
+        f"{density.complaint(positions[row])}. Check the priors' scales and the data"
+    )
+
+
+def _usable(found: Potential, positions: Tensor) -> Tensor:
+    value: Any
+    try:
+        value, gradient = found.both(positions)
+    except RuntimeError:  # recorded for one position
+        pairs = [found.both(row) for row in positions]
+        value = torch.stack([u for u, _ in pairs])
+        gradient = torch.stack([g for _, g in pairs])
+    usable: Tensor = value.isfinite() & gradient.isfinite().all(-1)
+    return usable
