@@ -159,7 +159,7 @@ def _wrong(line: dict[str, Any]) -> bool:
 
 def _peaks(settings: Settings, names: list[str]) -> list[dict[str, Any]]:
     """Peak memory of 1,000 rows beyond that of the first 20, each network in a fresh process."""
-    from hybrid.pgm.tree import junction_tree
+    from hybrid.pgm.trees.tree import junction_tree
 
     found = []
     for case in CASES:

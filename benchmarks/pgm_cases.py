@@ -13,7 +13,7 @@ import numpy as np
 import pgmpy
 from peers.networks import Network, Rows, order, save
 
-from hybrid.pgm.bif import parse_bif
+from hybrid.pgm.formats.bif import parse_bif
 
 __all__ = ["CASES", "Case", "evidence", "network", "prepared"]
 

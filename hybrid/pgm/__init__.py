@@ -18,7 +18,7 @@ from hybrid.pgm.networks.network import BayesianNetwork
 from hybrid.pgm.networks.nodes import Contextual, Deterministic, NoisyOr, Table
 from hybrid.pgm.networks.program import Program
 from hybrid.pgm.observed_sequence import ObservedSequence
-from hybrid.pgm.tree import TooLarge
+from hybrid.pgm.trees.tree import TooLarge
 
 __all__ = [
     "BayesianNetwork",

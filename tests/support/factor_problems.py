@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from hybrid.pgm import posterior
 from hybrid.pgm.evidence import Evidence
+from hybrid.pgm.exact import posterior
 from hybrid.pgm.kernels import execution
-from hybrid.pgm.tree import JunctionTree, junction_tree
+from hybrid.pgm.trees.tree import JunctionTree, junction_tree
 
 PATHS = ("kernel", "torch")
 

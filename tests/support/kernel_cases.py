@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hybrid.pgm.evidence import Evidence
-from hybrid.pgm.tree import JunctionTree, junction_tree
+from hybrid.pgm.trees.tree import JunctionTree, junction_tree
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pgmpy
 
-from hybrid.pgm.bif import parse_bif
-from hybrid.pgm.description import Description
+from hybrid.pgm.formats.bif import parse_bif
+from hybrid.pgm.formats.description import Description
 
 
 def shipped_text(name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from network_files import shipped
 
-from hybrid.pgm.description import Description
+from hybrid.pgm.formats.description import Description
 
 
 def normalised(name: str) -> Description:

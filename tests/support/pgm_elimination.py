@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hybrid.pgm.description import Description
+from hybrid.pgm.formats.description import Description
 
 Scope = tuple[int, ...]
 

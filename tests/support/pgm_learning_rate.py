@@ -19,7 +19,7 @@ from pgm_cases import normalised, sampled
 from causal.factor import Factor
 from causal.graph import Graph
 from hybrid.pgm import BayesianNetwork
-from hybrid.pgm.description import Description
+from hybrid.pgm.formats.description import Description
 from hybrid.pgm.learning.comparison import relative_entropy
 from hybrid.pgm.learning.missing_values import expectation_maximisation
 

@@ -22,8 +22,8 @@ from pgm_cases import hidden, normalised, sampled, write_case
 from pgm_elimination import Elimination, log_joint
 
 from hybrid.pgm import BayesianNetwork
-from hybrid.pgm.description import Description
-from hybrid.pgm.files import write_description
+from hybrid.pgm.formats.description import Description
+from hybrid.pgm.formats.files import write_description
 
 NETWORKS = (
     *("asia", "child", "alarm", "insurance", "hailfinder", "win95pts", "hepar2"),

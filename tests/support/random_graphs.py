@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import networkx as nx
 
-from hybrid.pgm.elimination import interaction_graph, members
-from hybrid.pgm.tree import JunctionTree
+from hybrid.pgm.trees.elimination import interaction_graph, members
+from hybrid.pgm.trees.tree import JunctionTree
 
 
 def random_graph(seed: int, most: int = 14) -> tuple[list[int], tuple[int, ...]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from hybrid.pgm.evidence import Evidence
 from hybrid.pgm.kernels.library import load
 from hybrid.pgm.kernels.plan import Mode, Plan
-from hybrid.pgm.tree import JunctionTree
+from hybrid.pgm.trees.tree import JunctionTree
 
 __all__ = ["best", "draw", "run", "sums"]
 
@@ -152,7 +152,7 @@ def run(
         ValueError: A set is in no clique.
 
     Example:
-        >>> from hybrid.pgm.tree import junction_tree
+        >>> from hybrid.pgm.trees.tree import junction_tree
         >>> tree = junction_tree((2,), ((0,),))
         >>> table = torch.tensor([0.25, 0.75], dtype=torch.float64)
         >>> found = run(tree, [table], Evidence(1), ((0,),))
@@ -206,7 +206,7 @@ def sums(
         serve.
 
     Example:
-        >>> from hybrid.pgm.tree import junction_tree
+        >>> from hybrid.pgm.trees.tree import junction_tree
         >>> tree = junction_tree((2,), ((0,),))
         >>> table = torch.tensor([0.25, 0.75], dtype=torch.float64)
         >>> found = sums(tree, [table], Evidence(4), ((0,),))
@@ -245,7 +245,7 @@ def best(
         States and logarithms, None where the kernel does not serve.
 
     Example:
-        >>> from hybrid.pgm.tree import junction_tree
+        >>> from hybrid.pgm.trees.tree import junction_tree
         >>> table = torch.tensor([0.25, 0.75], dtype=torch.float64)
         >>> found = best(junction_tree((2,), ((0,),)), [table], Evidence(1))
         >>> found is None or found[0].tolist() == [[1]]
@@ -283,7 +283,7 @@ def draw(
         States, −1 where nothing is possible; None where the kernel does not serve.
 
     Example:
-        >>> from hybrid.pgm.tree import junction_tree
+        >>> from hybrid.pgm.trees.tree import junction_tree
         >>> table = torch.tensor([0.0, 1.0], dtype=torch.float64)
         >>> found = draw(junction_tree((2,), ((0,),)), [table], Evidence(1), 3)
         >>> found is None or found.tolist() == [[[1], [1], [1]]]

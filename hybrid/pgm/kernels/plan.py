@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hybrid.pgm.evidence import Evidence
 from hybrid.pgm.kernels.arrangement import arrange
-from hybrid.pgm.tree import JunctionTree
+from hybrid.pgm.trees.tree import JunctionTree
 
 __all__ = ["Mode", "Plan"]
 
@@ -42,7 +42,7 @@ class Plan:
 
     Example:
         >>> from hybrid.pgm.kernels.library import load
-        >>> from hybrid.pgm.tree import junction_tree
+        >>> from hybrid.pgm.trees.tree import junction_tree
         >>> tree = junction_tree((2, 3), ((0,), (0, 1)))
         >>> library = load()
         >>> library is None or Plan(library, tree, (False, False), ((1,),)).width == 3

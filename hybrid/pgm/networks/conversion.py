@@ -10,7 +10,7 @@ from torch import Tensor
 
 from causal.factor import Factor
 from causal.graph import Graph
-from hybrid.pgm.description import Description
+from hybrid.pgm.formats.description import Description
 from hybrid.pgm.networks.model import Model
 
 __all__ = [

@@ -11,7 +11,7 @@ from causal.columns import Mechanism as Ordered
 from causal.construction import safe_key
 from causal.draws import fixed
 from causal.graph import Graph
-from hybrid.pgm.files import read_description, write_description
+from hybrid.pgm.formats.files import read_description, write_description
 from hybrid.pgm.networks.answering import Answering
 from hybrid.pgm.networks.assembly import assembled, mechanism, tried
 from hybrid.pgm.networks.configurations import Mechanism

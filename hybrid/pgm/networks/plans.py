@@ -7,8 +7,8 @@ from functools import lru_cache
 from causal.bits import each
 from hybrid.pgm.networks.relevance import relevant_tables
 from hybrid.pgm.networks.structure import Structure
-from hybrid.pgm.restriction import restricted
-from hybrid.pgm.tree import JunctionTree, junction_tree
+from hybrid.pgm.trees.restriction import restricted
+from hybrid.pgm.trees.tree import JunctionTree, junction_tree
 
 __all__ = ["Plan", "plan_all", "plan_sets"]
 

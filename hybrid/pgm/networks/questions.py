@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from causal.bits import each
-from hybrid.pgm import inference
 from hybrid.pgm.evidence import Evidence
+from hybrid.pgm.exact import inference
 from hybrid.pgm.networks.impossible import ImpossibleEvidence
 from hybrid.pgm.networks.model import Model, Supply
 from hybrid.pgm.networks.observation import Observed

@@ -8,7 +8,7 @@ import torch
 from pgm_cases import normalised
 
 from hybrid.pgm import BayesianNetwork
-from hybrid.pgm.files import write_description
+from hybrid.pgm.formats.files import write_description
 
 FOLDER = Path(__file__).parent / "references"
 

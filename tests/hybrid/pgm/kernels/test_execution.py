@@ -10,7 +10,7 @@ from kernel_cases import Case, case, enumerated, marginal
 from hybrid.pgm.evidence import Evidence
 from hybrid.pgm.kernels import execution, library
 from hybrid.pgm.kernels.plan import Mode, Plan
-from hybrid.pgm.tree import junction_tree
+from hybrid.pgm.trees.tree import junction_tree
 
 pytestmark = pytest.mark.skipif(
     not library.available(), reason="no compiled kernel in this installation"

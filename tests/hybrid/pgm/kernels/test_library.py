@@ -11,7 +11,7 @@ import torch
 from hybrid.doctor import examine
 from hybrid.pgm.evidence import Evidence
 from hybrid.pgm.kernels import execution, library
-from hybrid.pgm.tree import junction_tree
+from hybrid.pgm.trees.tree import junction_tree
 
 
 @pytest.fixture

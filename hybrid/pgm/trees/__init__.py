@@ -1,0 +1,1 @@
+"""Junction trees: which variables meet in which clique, decided from scopes alone."""
