@@ -14,6 +14,7 @@ from typing import Any
 _HOME = {
     "Callback": "hybrid.callbacks",
     "CheckpointError": "hybrid.archive",
+    "Checkpoints": "hybrid.runtime",
     "EarlyStopping": "hybrid.callbacks",
     "History": "hybrid.history",
     "NonFiniteError": "hybrid.guard",
@@ -45,6 +46,7 @@ _SUBMODULES = {
 __all__ = [
     "Callback",
     "CheckpointError",
+    "Checkpoints",
     "EarlyStopping",
     "History",
     "NonFiniteError",

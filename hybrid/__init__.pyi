@@ -20,12 +20,14 @@ from hybrid.guard import NonFiniteError as NonFiniteError
 from hybrid.history import History as History
 from hybrid.prediction import Prediction as Prediction
 from hybrid.prediction import predict as predict
+from hybrid.runtime import Checkpoints as Checkpoints
 from hybrid.runtime import Runtime as Runtime
 from hybrid.trainer import fit as fit
 
 __all__ = [
     "Callback",
     "CheckpointError",
+    "Checkpoints",
     "EarlyStopping",
     "History",
     "NonFiniteError",

@@ -238,8 +238,13 @@ def _replace(target: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    synchronize(target.parent)
+
+
+def synchronize(folder: Path) -> None:
+    """Force the names in a folder to the disk."""
     with contextlib.suppress(OSError):  # folders cannot be synchronised everywhere
-        descriptor = os.open(target.parent, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -4,7 +4,8 @@ Tensors in memory are batched by index, which for small models is several times 
 DataLoader; Datasets and DataLoaders are iterated as torch does.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -57,10 +58,15 @@ class Stored:
             index = chosen if self._order is None else self._order[chosen]
             yield self._pack([tensor[index] for tensor in self._tensors])
 
-    def row(self, position: int) -> int:
-        """The row in the data of a row of the batch that was given out last."""
-        place = self._start + position
-        return place if self._order is None else int(self._order[place])
+    @property
+    def row(self) -> Callable[[int], int]:
+        """Tells the row in the data of a row of the batch that was given out last."""
+        return partial(_row, self._order, self._start)
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        """A source of randomness of its own: none."""
+        return None
 
     def _pack(self, tensors: list[Tensor]) -> Any:
         if isinstance(self.columns, Tensor):
@@ -109,9 +115,19 @@ class Loaded:
         for batch in loader:
             yield tuple(batch) if isinstance(batch, list) else batch
 
-    def row(self, position: int) -> int:
-        """The row within its batch: the order of the data is the loader's."""
-        return position
+    @property
+    def row(self) -> Callable[[int], int]:
+        """Tells the row within its batch: the order of the data is the loader's."""
+        return partial(_row, None, 0)
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        """The loader's own source of randomness, where it has one."""
+        for owner in (self.source, getattr(self.source, "sampler", None)):
+            found = getattr(owner, "generator", None)
+            if isinstance(found, torch.Generator):
+                return found
+        return None
 
 
 def batches_of(
@@ -196,6 +212,11 @@ def to_device(batch: Any, device: torch.device) -> Any:
     if type(batch) in (tuple, list):
         return type(batch)(to_device(part, device) for part in batch)
     return batch
+
+
+def _row(order: Tensor | None, start: int, position: int) -> int:
+    place = start + position
+    return place if order is None else int(order[place])
 
 
 def _tensors(batch: Any) -> list[Tensor]:

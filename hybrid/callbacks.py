@@ -19,13 +19,15 @@ class TrainingState:
     """What a callback is shown.
 
     Attributes:
-        epoch: The present epoch, from 1 (0 before the first).
-        step: Steps done so far, over all epochs.
+        epoch: The present epoch, from 1 (at the start: the last one that is finished, or 0).
+        step: Steps done so far, over all epochs, those before the training was resumed included.
         objective: The module in training.
         optimizers: Its optimisers.
         loss: Mean total loss of the epoch that has just ended; None within an epoch.
         parts: The same for the parts of the loss.
         validation: The validation loss after the epoch; None without validation data.
+        seconds: Wall time of the epoch.
+        skipped: Batches of the epoch that were skipped because they were not finite.
 
     Example:
         >>> TrainingState(1, 40, nn.Identity(), (), loss=0.5).loss
@@ -39,15 +41,19 @@ class TrainingState:
     loss: float | None = None
     parts: dict[str, float] | None = None
     validation: float | None = None
+    seconds: float | None = None
+    skipped: int = 0
 
 
 @runtime_checkable
 class Callback(Protocol):
     """Is called after every epoch; returns True to stop the training.
 
-    Three more methods are called where a callback has them: ``on_start(state)`` before the first
-    epoch, ``on_step_end(state)`` after every step, and ``on_end(state)`` at the end (not after an
-    error).
+    More methods are called where a callback has them: ``on_start(state)`` before the first step,
+    ``on_gradients(state)`` between the gradients and the update, ``on_step_end(state)`` after every
+    step, and ``on_end(state)`` at the end (not after an error). A callback that remembers something
+    from one call to the next needs ``state_dict()`` and ``load_state_dict(state)`` with plain data
+    and tensors, for a training that is resumed; the latter is called after ``on_start``.
 
     Example:
         >>> class StopAt:
@@ -117,6 +123,21 @@ class EarlyStopping:
                 self._snapshot.take()
         return state.epoch - self.best_epoch >= self.patience
 
+    def state_dict(self) -> dict[str, Any]:
+        """What is needed to resume."""
+        kept = None if self._snapshot is None or not self.best_epoch else self._snapshot
+        return {
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "parameters": None if kept is None else kept.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        if self._snapshot is not None and state["parameters"] is not None:
+            self._snapshot.load_state_dict(state["parameters"])
+
     def on_end(self, state: TrainingState) -> None:
         """Bring the best epoch back."""
         if self._snapshot is not None and 0 < self.best_epoch < state.epoch:
@@ -178,3 +199,31 @@ class Schedule:
                 running.step(math.nan if loss is None else loss)
             else:
                 running.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is needed to resume: the states of the schedulers (functions are not among them)."""
+        return {"schedulers": [_plain(running.state_dict()) for running in self._running]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        for running, saved in zip(self._running, state["schedulers"], strict=True):
+            running.load_state_dict(_merged(running.state_dict(), saved))
+
+
+def _plain(state: Any) -> Any:
+    """A scheduler's state without its functions, which the caller gives again."""
+    if isinstance(state, dict):
+        return {key: _plain(value) for key, value in state.items() if not callable(value)}
+    if isinstance(state, list | tuple):
+        return type(state)([_plain(value) for value in state])
+    return state.item() if type(state).__module__ == "numpy" else state
+
+
+def _merged(own: Any, saved: Any) -> Any:
+    """``saved`` in the types of ``own``, completed from it."""
+    if isinstance(own, dict):
+        whole = {key: _merged(own.get(key), value) for key, value in saved.items()}
+        return type(own)({**{k: v for k, v in own.items() if k not in whole}, **whole})
+    if isinstance(own, list) and isinstance(saved, list) and len(own) == len(saved):
+        return [_merged(one, other) for one, other in zip(own, saved, strict=True)]
+    return saved

@@ -52,26 +52,12 @@ def save(
         True
     """
     _check_kinds(module, optimizer)
-    tensors, aliases, extra = _split(module)
-    packed: dict[str, Tensor] = {}
-    try:
-        states = {key: pack(value, key, packed) for key, value in extra.items()}
-        groups: dict[str, dict[str, Tensor]] = {"module": tensors, "extra": packed}
-        contents: dict[str, Any] = {
-            "module": {"class": _kind(module), "aliases": aliases, "extra": states},
-            "optimizer": None,
-            "written_by": _versions(),
-        }
-        if optimizer is not None:
-            groups["optimizer"] = {}
-            contents["optimizer"] = {
-                "class": _kind(optimizer),
-                "parameters": _names(module, optimizer),
-                "state": pack(optimizer.state_dict(), "optimizer", groups["optimizer"]),
-            }
-    except TypeError as error:
-        raise CheckpointError(f"cannot save {type(module).__name__}: {error}") from error
-    write(path, {name: group for name, group in groups.items() if group}, contents)
+    groups, contents = gathered(module)
+    if optimizer is not None:
+        states: dict[str, Tensor] = {}
+        contents["optimizer"] = packed_optimizer(module, optimizer, states)
+        groups.update({"optimizer": states} if states else {})
+    write(path, groups, contents)
 
 
 def load(
@@ -101,6 +87,53 @@ def load(
     """
     _check_kinds(into, optimizer)
     groups, contents = read(path)
+    state = fitting(path, groups, contents, into)
+    restored: Any = None
+    if optimizer is not None:
+        stored = contents["optimizer"]
+        if stored is None:
+            raise CheckpointError(f"the checkpoint at {os.fspath(path)} holds no optimizer state")
+        restored = fitting_optimizer(stored, groups.get("optimizer", {}), into, optimizer)
+    before = {
+        key: value.detach().clone() if isinstance(value, Tensor) else value
+        for key, value in into.state_dict().items()
+    }
+    try:
+        into.load_state_dict(state)
+        if optimizer is not None:
+            optimizer.load_state_dict(restored)
+    except Exception as error:
+        with suppress(RuntimeError):  # what cannot be written to was not changed either
+            into.load_state_dict(before)
+        raise CheckpointError(
+            f"{type(into).__name__} refused the checkpoint at {os.fspath(path)}: {error}"
+        ) from error
+
+
+def gathered(module: nn.Module) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """The groups of tensors and the contents of a checkpoint of ``module`` alone."""
+    tensors, aliases, extra = _split(module)
+    packed: dict[str, Tensor] = {}
+    try:
+        states = {key: pack(value, key, packed) for key, value in extra.items()}
+    except TypeError as error:
+        raise CheckpointError(f"cannot save {type(module).__name__}: {error}") from error
+    groups = {"module": tensors, "extra": packed}
+    contents = {
+        "module": {"class": _kind(module), "aliases": aliases, "extra": states},
+        "optimizer": None,
+        "written_by": _versions(),
+    }
+    return {name: group for name, group in groups.items() if group}, contents
+
+
+def fitting(
+    path: str | os.PathLike[str],
+    groups: Mapping[str, Mapping[str, Tensor]],
+    contents: Mapping[str, Any],
+    into: nn.Module,
+) -> dict[str, Any]:
+    """The ``state_dict`` for ``into`` in a checkpoint that was read, if it fits."""
     stored = contents["module"]
     saved = dict(groups.get("module", {}))
     for alias, name in stored["aliases"].items():
@@ -112,23 +145,35 @@ def load(
             f"the checkpoint at {os.fspath(path)} (a {stored['class']}) does not fit this "
             f"{type(into).__name__}: " + "; ".join(differences)
         )
-    restored: Any = None
-    if optimizer is not None:
-        restored = _optimizer_state(path, groups, contents, into, optimizer)
-    before = {
-        key: value.detach().clone() if isinstance(value, Tensor) else value
-        for key, value in into.state_dict().items()
-    }
+    return {**saved, **extra}
+
+
+def packed_optimizer(
+    module: nn.Module, optimizer: Optimizer, tensors: dict[str, Tensor], name: str = "optimizer"
+) -> dict[str, Any]:
+    """Class, parameters by name and state of an optimiser; tensors go to ``tensors``."""
     try:
-        into.load_state_dict({**saved, **extra})
-        if optimizer is not None:
-            optimizer.load_state_dict(restored)
-    except Exception as error:
-        with suppress(RuntimeError):  # what cannot be written to was not changed either
-            into.load_state_dict(before)
+        state = pack(optimizer.state_dict(), name, tensors)
+    except TypeError as error:
+        raise CheckpointError(f"cannot save {type(module).__name__}: {error}") from error
+    return {"class": _kind(optimizer), "parameters": _names(module, optimizer), "state": state}
+
+
+def fitting_optimizer(
+    stored: Mapping[str, Any], tensors: Mapping[str, Tensor], into: nn.Module, optimizer: Optimizer
+) -> Any:
+    """The ``state_dict`` for ``optimizer`` in what `packed_optimizer` made, if it fits."""
+    if stored["class"] != _kind(optimizer):
         raise CheckpointError(
-            f"{type(into).__name__} refused the checkpoint at {os.fspath(path)}: {error}"
-        ) from error
+            f"the checkpoint's optimizer is a {stored['class']}, this one a {_kind(optimizer)}"
+        )
+    here = _names(into, optimizer)
+    if stored["parameters"] != here:
+        raise CheckpointError(
+            "the checkpoint's optimizer trains other parameters, or in another order: "
+            f"{_brief(stored['parameters'])} there, {_brief(here)} here"
+        )
+    return unpack(stored["state"], tensors)
 
 
 def _check_kinds(module: Any, optimizer: Any) -> None:
@@ -220,29 +265,6 @@ def _names(module: nn.Module, optimizer: Optimizer) -> list[list[Any]]:
         [[names.get(id(p)), list(p.shape)] for p in group["params"]]
         for group in optimizer.param_groups
     ]
-
-
-def _optimizer_state(
-    path: str | os.PathLike[str],
-    groups: Mapping[str, Mapping[str, Tensor]],
-    contents: Mapping[str, Any],
-    into: nn.Module,
-    optimizer: Optimizer,
-) -> Any:
-    stored = contents["optimizer"]
-    if stored is None:
-        raise CheckpointError(f"the checkpoint at {os.fspath(path)} holds no optimizer state")
-    if stored["class"] != _kind(optimizer):
-        raise CheckpointError(
-            f"the checkpoint's optimizer is a {stored['class']}, this one a {_kind(optimizer)}"
-        )
-    here = _names(into, optimizer)
-    if stored["parameters"] != here:
-        raise CheckpointError(
-            "the checkpoint's optimizer trains other parameters, or in another order: "
-            f"{_brief(stored['parameters'])} there, {_brief(here)} here"
-        )
-    return unpack(stored["state"], groups.get("optimizer", {}))
 
 
 def _brief(parameters: list[list[Any]]) -> str:

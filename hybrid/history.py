@@ -1,8 +1,10 @@
-"""What training did, epoch by epoch, as a frozen value (floor 0)."""
+"""What training did, epoch by epoch, as a frozen value (floor 1)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from hybrid.plots import curves
 
 if TYPE_CHECKING:
     import pandas  # noqa: ICN001 (the return type is resolved by its full name)
@@ -20,6 +22,7 @@ class History:
         parts: The same for every named part of the loss.
         validation: Mean total loss on the validation data after the epoch; None without such data.
         seconds: Wall time of the epoch, validation included.
+        skipped: Batches of the epoch that were skipped because they were not finite.
 
     Example:
         >>> History(
@@ -37,16 +40,26 @@ class History:
     parts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     validation: tuple[float, ...] | None = None
     seconds: tuple[float, ...] = ()
+    skipped: tuple[int, ...] = ()
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """One row per epoch: loss, a column per part, validation (if any) and seconds."""
+        """One row per epoch: loss, parts, validation (if any), seconds, and skipped (if any)."""
         import pandas as pd  # not needed to train: its import takes a third of a second
 
         columns: dict[str, tuple[float, ...]] = {"loss": self.loss, **self.parts}
         if self.validation is not None:
             columns["validation"] = self.validation
         columns["seconds"] = self.seconds
+        if any(self.skipped):
+            columns["skipped"] = self.skipped
         return pd.DataFrame(columns, index=pd.Index(self.epochs, name="epoch"))
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the losses over the epochs; see `hybrid.plots.curves`."""
+        lines: dict[str, Sequence[float]] = {"loss": self.loss, **self.parts}
+        if self.validation is not None:
+            lines["validation"] = self.validation
+        return curves(self.epochs, lines, axes=axes)
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -59,4 +72,6 @@ class History:
             text += f" → {self.loss[-1]:.4g}"
         if self.validation:
             text += f", validation {self.validation[-1]:.4g}"
+        if any(self.skipped):
+            text += f", {sum(self.skipped)} batches skipped"
         return f"History({text}, {sum(self.seconds):.1f} s)"

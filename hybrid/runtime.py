@@ -1,5 +1,9 @@
-"""Where and in which precision to train: a description, and the one door to Fabric (floor 1)."""
+"""Where to train, in which precision, and what to keep: a description, and the one door to Fabric.
 
+(Floor 1.)
+"""
+
+import os
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +11,46 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["Runtime"]
+from hybrid.loss import whole
+
+__all__ = ["Checkpoints", "Runtime"]
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where and how often a training keeps all it needs to go on after it was killed.
+
+    A checkpoint is a folder ``step-00000120`` with what `hybrid.save` writes, and the states of
+    optimisers, callbacks, random generators, the order of the data and the history. It appears
+    under its name only when it is whole and on the disk. ``best`` holds the module with the lowest
+    validation loss (without validation data: loss) after an epoch, for `hybrid.load`.
+
+    Args:
+        folder: One folder per training; made if missing.
+        epochs: Keep one after every this many epochs; the last epoch's is always kept.
+        steps: Keep one after every this many steps too, for long epochs.
+        last: How many of the newest stay; older ones are deleted.
+        best: Whether to keep the best module too.
+
+    Raises:
+        ValueError: A number is below 1.
+
+    Example:
+        >>> Checkpoints("runs/first", steps=1000).last
+        3
+    """
+
+    folder: str | os.PathLike[str]
+    epochs: int = 1
+    steps: int | None = None
+    last: int = 3
+    best: bool = True
+
+    def __post_init__(self) -> None:
+        whole("epochs", self.epochs)
+        whole("last", self.last)
+        if self.steps is not None:
+            whole("steps", self.steps)
 
 
 @dataclass(frozen=True)
@@ -23,9 +66,15 @@ class Runtime:
             computes; its data keeps its digits), "bf16-true". Not "16-mixed": its loss scaling
             lets gradients overflow on purpose, which the guard against infinities must stop.
         strategy: A Fabric strategy for one process, by name or as object.
+        checkpoint: A folder, or `Checkpoints` for more choice: the training can then be resumed.
+        resume: True goes on from the newest checkpoint in that folder, and starts where there is
+            none yet, so that one script serves both; a path goes on from that checkpoint.
+
+    Raises:
+        ValueError: ``resume=True`` without a folder.
 
     Example:
-        >>> Runtime().asks
+        >>> Runtime(checkpoint="runs/first", resume=True).asks
         False
         >>> Runtime(precision="bf16-mixed").asks
         True
@@ -34,10 +83,24 @@ class Runtime:
     devices: int | str | list[int] | None = None
     precision: int | str | None = None
     strategy: Any = None
+    checkpoint: str | os.PathLike[str] | Checkpoints | None = None
+    resume: bool | str | os.PathLike[str] = False
+
+    def __post_init__(self) -> None:
+        if self.resume is True and self.checkpoint is None:
+            raise ValueError(
+                "resume=True goes on from the newest checkpoint in the folder checkpoint=: name it"
+            )
+
+    @property
+    def checkpoints(self) -> Checkpoints | None:
+        """What is kept, if anything."""
+        plain = self.checkpoint is None or isinstance(self.checkpoint, Checkpoints)
+        return self.checkpoint if plain else Checkpoints(self.checkpoint)  # type: ignore[return-value,arg-type]
 
     @property
     def asks(self) -> bool:
-        """Whether anything is set, so that Fabric is needed."""
+        """Whether a device, precision or strategy is set, so that Fabric is needed."""
         return not (self.devices is None and self.precision is None and self.strategy is None)
 
 

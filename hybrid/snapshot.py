@@ -5,7 +5,7 @@ memory, and large buffers (data, not statistics) are skipped unless they were wr
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ class Snapshot:
     Args:
         module: Its trainable parameters and its buffers are copied.
         optimizers: Their state and settings (learning rates) are copied too.
+        parameters: Whether parameters are copied, or buffers alone.
 
     Example:
         >>> import torch
@@ -36,8 +37,14 @@ class Snapshot:
         True
     """
 
-    def __init__(self, module: nn.Module, optimizers: Sequence[Optimizer] = ()) -> None:
-        self._parameters = [p for p in module.parameters() if p.requires_grad]
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizers: Sequence[Optimizer] = (),
+        *,
+        parameters: bool = True,
+    ) -> None:
+        self._parameters = [p for p in module.parameters() if p.requires_grad and parameters]
         self._optimizers = tuple(optimizers)
         self._slots = [
             (part._buffers, name)
@@ -117,6 +124,25 @@ class Snapshot:
                 optimizer.state[key] = _join(entry, self._saved)
             for group, settings in zip(optimizer.param_groups, groups, strict=True):
                 group.update(settings)
+
+    def state_dict(self) -> dict[str, list[Any]]:
+        """The copy of parameters and buffers as plain data, without optimisers."""
+        buffers = [None if known is None else known[2] for known in self._buffers]
+        return {"parameters": self._saved[: len(self._parameters)], "buffers": buffers}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Sequence[Any]]) -> None:
+        """Take over a copy that `state_dict` gave, of a module of the same shape."""
+        self.take()
+        for saved, tensor in zip(self._saved, state["parameters"], strict=False):
+            saved.copy_(tensor)
+        for index, tensor in enumerate(state["buffers"]):
+            known = self._buffers[index]
+            if known is None or tensor is None:
+                continue
+            saved = tensor.to(known[2], copy=True)
+            buffer = known[0] if known[0].shape == saved.shape else saved.clone()
+            self._buffers[index] = (buffer, -1, saved)  # no version is -1: it is copied back
 
 
 def _may_differ(buffer: Tensor, version: int) -> bool:

@@ -1,8 +1,8 @@
 """One optimisation step: evaluate, look once whether all is finite, update (floor 3)."""
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from hybrid.guard import NonFiniteError, bad_gradient, bad_input, bad_part, dens
 from hybrid.loss import Loss
 from hybrid.snapshot import Snapshot
 
-__all__ = ["Stepper", "evaluate"]
+__all__ = ["Joined", "Stepper", "evaluate"]
 
 _COPIED = 100_000  # numbers a snapshot may copy per step on average: a few per cent of its cost
 
@@ -61,6 +61,38 @@ def _unpack(result: Any) -> tuple[Tensor, dict[str, Tensor]]:
     return total, parts
 
 
+class Joined(NamedTuple):
+    """Batches of one step, evaluated one after the other; their gradients are averaged.
+
+    Attributes:
+        batches: The batches.
+        rows: Tells for each the row in the data of one of its rows.
+        weights: Of each in the average; they add up to 1.
+
+    Example:
+        >>> Joined.of([("a", 3, int), ("b", 1, int)]).weights
+        (0.75, 0.25)
+    """
+
+    batches: tuple[Any, ...]
+    rows: tuple[Callable[[int], int], ...]
+    weights: tuple[float, ...]
+
+    @staticmethod
+    def of(members: Sequence[tuple[Any, int, Callable[[int], int]]]) -> "Joined":
+        """Batches with their number of rows, by which they are weighted, and their `rows`."""
+        total = sum(count for _, count, _ in members)
+        return Joined(
+            tuple(batch for batch, _, _ in members),
+            tuple(row for _, _, row in members),
+            tuple(count / total for _, count, _ in members),
+        )
+
+
+class _Bad(Exception):  # noqa: N818 (never leaves this file)
+    """Something that is not finite, named, before anything was restored."""
+
+
 class Stepper:
     """Does the steps of one training and keeps the last good state.
 
@@ -75,6 +107,8 @@ class Stepper:
         call: What evaluates the objective, if not itself (a wrapped module).
         backward: What runs the backward pass, if not ``Tensor.backward``.
         wrapped: The optimisers to step, if not themselves.
+        skip: Whether a batch whose loss or gradients are not finite is skipped, not an error.
+        on_gradients: Called between the gradients and the update.
 
     Example:
         >>> import torch
@@ -96,9 +130,13 @@ class Stepper:
         call: Callable[[Any], Any] | None = None,
         backward: Callable[[Tensor], Any] | None = None,
         wrapped: tuple[Any, ...] | None = None,
+        skip: bool = False,
+        on_gradients: Callable[[], None] | None = None,
     ) -> None:
         self.objective = objective
         self.done = 0
+        self.skipped: NonFiniteError | None = None
+        self._on_gradients = on_gradients
         self._call = objective if call is None else call
         self._backward = torch.Tensor.backward if backward is None else backward
         self._parameters = [p for p in objective.parameters() if p.requires_grad]
@@ -107,28 +145,44 @@ class Stepper:
         self._closing = [w for o, w in zip(optimizers, steppers, strict=True) if needs_closure(o)]
         self._snapshot = Snapshot(objective, optimizers)
         self._interval = 1 + self._snapshot.elements // _COPIED
+        self._buffers = Snapshot(objective, parameters=False) if skip else None
+        if skip and self._closing:
+            self._interval = 1  # what a closure has changed already must be taken back
         self._devices = sorted({p.device.index for p in self._parameters if p.is_cuda})
         self._names: tuple[str, ...] | None = None
 
     def __call__(
         self, batch: Any, epoch: int, row: Callable[[int], int] = lambda row: row
-    ) -> list[float]:
-        """One step on ``batch``; returns the total loss and its parts, in order of `names`.
+    ) -> list[float] | None:
+        """One step on ``batch``; the total loss and its parts, in order of `names`.
+
+        None where the batch was skipped; `skipped` says why then.
 
         Raises:
             NonFiniteError: A number was not finite; the last good state has been restored.
         """
-        if not self.done:  # evaluation may write to buffers, before anything is known to be finite
+        joined = batch if isinstance(batch, Joined) else Joined((batch,), (row,), (1.0,))
+        if not self._snapshot.taken:  # evaluation may write to buffers, before all is finite
             self._snapshot.take()
-        if not self._closing:
-            numbers = self._evaluate(batch, epoch, row)
-            self._keep()
-        else:
-            numbers = self._close(batch, epoch, row)
+        if self._buffers is not None:
+            self._buffers.take()
+        try:
+            numbers = self._close(joined) if self._closing else self._open(joined)
+        except _Bad as bad:
+            error = self._refuse(bad, epoch)
+            if error is not None:
+                raise error from bad.__cause__
+            return None
         for optimizer in self._plain:
             optimizer.step()
         self.done += 1
         return numbers
+
+    def resume(self, done: int, names: Sequence[str]) -> None:
+        """Go on after ``done`` steps, with the parameters as they are."""
+        self.done = done
+        self._names = tuple(names) if done else None
+        self._snapshot.take()
 
     def check(self, epoch: int) -> None:
         """Look at the parameters, which the last update may have spoiled.
@@ -159,53 +213,80 @@ class Stepper:
         """Names of the parts of the loss."""
         return self._names or ()
 
+    def _open(self, joined: Joined) -> list[float]:
+        """Loss and gradients for optimisers that need no closure."""
+        numbers = self._evaluate(joined)
+        self._keep()
+        if self._on_gradients is not None:
+            self._on_gradients()
+        return numbers
+
     def _keep(self) -> None:
         if self.done % self._interval == 0:
             self._snapshot.take()
 
-    def _evaluate(self, batch: Any, epoch: int, row: Callable[[int], int]) -> list[float]:
+    def _evaluate(self, joined: Joined) -> list[float]:
         """Loss and gradients, all finite."""
         for parameter in self._parameters:
             parameter.grad = None
+        losses = [self._add(batch, row, weight) for batch, row, weight in zip(*joined, strict=True)]
+        gradients = [dense(p.grad) for p in self._parameters if p.grad is not None]
+        scalars = [x for total, parts in losses for x in (total, *parts.values())]
+        numbers = _floats([*scalars, *(g.sum() for g in gradients)])
+        if not all(map(math.isfinite, map(abs, numbers))):
+            for batch, row, loss in zip(joined.batches, joined.rows, losses, strict=True):
+                culprit = bad_input(self.objective, batch, row) or bad_part(*loss)
+                if culprit is not None:
+                    raise _Bad(culprit)
+            culprit = bad_gradient(self.objective)
+            if culprit is not None:  # else only the sum was too large
+                raise _Bad(culprit)
+        width = len(scalars) // len(losses)
+        if len(losses) == 1:
+            return [number.real for number in numbers[:width]]
+        return [
+            sum(w * numbers[k * width + i].real for k, w in enumerate(joined.weights))
+            for i in range(width)
+        ]
+
+    def _add(self, batch: Any, row: Callable[[int], int], weight: float) -> Loss:
+        """The loss of one batch; its gradient is added to those of the parameters."""
         try:
-            total, parts = evaluate(self._call, batch)
+            loss = evaluate(self._call, batch)
         except (ValueError, ArithmeticError, RuntimeError, Warning) as error:
             # distributions refuse parameters that are NaN in their own way
             culprit = bad_input(self.objective, batch, row, infinite=False)
             if culprit is None:
                 raise
-            raise self._stop(culprit, epoch) from error
+            raise _Bad(culprit) from error
         if self._names is None:
-            self._first(total, parts)
-        elif tuple(parts) != self._names:
+            self._first(*loss)
+        elif tuple(loss.parts) != self._names:
             raise ValueError(
-                f"the objective's loss had the parts {self._names} and now {tuple(parts)}: every "
-                "call must return the same"
+                f"the objective's loss had the parts {self._names} and now {tuple(loss.parts)}: "
+                "every call must return the same"
             )
-        self._backward(total)
-        gradients = [dense(p.grad) for p in self._parameters if p.grad is not None]
-        numbers = _floats([total, *parts.values(), *(g.sum() for g in gradients)])
-        if not all(map(math.isfinite, map(abs, numbers))):
-            culprit = bad_input(self.objective, batch, row)
-            culprit = culprit or bad_part(total, parts) or bad_gradient(self.objective)
-            if culprit is not None:  # else only the sum was too large
-                raise self._stop(culprit, epoch)
-        return [number.real for number in numbers[: 1 + len(parts)]]
+        self._backward(loss.total if weight == 1.0 else loss.total * weight)
+        return loss
 
-    def _close(self, batch: Any, epoch: int, row: Callable[[int], int]) -> list[float]:
+    def _close(self, joined: Joined) -> list[float]:
         """Step the optimisers that evaluate again, each time with the same random numbers."""
-        before = self._random_state()
-        numbers = self._evaluate(batch, epoch, row)
-        after = self._random_state()
+        before = random_state(self._devices)
+        numbers = self._evaluate(joined)
+        after = random_state(self._devices)
         self._keep()
 
         def closure() -> Tensor:
-            self._set_random_state(before)
-            return torch.tensor(self._evaluate(batch, epoch, row)[0])
+            set_random_state(before, self._devices)
+            return torch.tensor(self._evaluate(joined)[0])
 
-        for optimizer in self._closing:
-            optimizer.step(closure)
-        self._set_random_state(after)
+        try:
+            for optimizer in self._closing:
+                optimizer.step(closure)
+        finally:
+            set_random_state(after, self._devices)
+        if self._plain and self._on_gradients is not None:
+            self._on_gradients()
         return numbers
 
     def _first(self, total: Tensor, parts: dict[str, Tensor]) -> None:
@@ -216,19 +297,35 @@ class Stepper:
             )
         self._names = tuple(parts)
 
+    def _refuse(self, bad: _Bad, epoch: int) -> NonFiniteError | None:
+        """The error that ends the training; None where the batch is skipped."""
+        if self._buffers is None or bad_input(self.objective, ()) is not None:
+            return self._stop(str(bad), epoch)
+        if self._closing and self._snapshot.taken:
+            self._snapshot.restore()
+        self._buffers.restore()
+        for parameter in self._parameters:
+            parameter.grad = None
+        self.skipped = NonFiniteError(str(bad), epoch=epoch, step=self.done + 1)
+        return None
+
     def _stop(self, culprit: str, epoch: int, step: int | None = None) -> NonFiniteError:
         self._snapshot.restore()
         for parameter in self._parameters:
             parameter.grad = None
         return NonFiniteError(culprit, epoch=epoch, step=self.done + 1 if step is None else step)
 
-    def _random_state(self) -> list[Tensor]:
-        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(d) for d in self._devices)]
 
-    def _set_random_state(self, state: list[Tensor]) -> None:
-        torch.set_rng_state(state[0])
-        for device, part in zip(self._devices, state[1:], strict=True):
-            torch.cuda.set_rng_state(part, device)
+def random_state(devices: Sequence[int] = ()) -> list[Tensor]:
+    """The states of torch's global generators: the CPU's, then those of CUDA ``devices``."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state(d) for d in devices)]
+
+
+def set_random_state(states: Sequence[Tensor], devices: Sequence[int] = ()) -> None:
+    """Set what `random_state` returned."""
+    torch.set_rng_state(states[0])
+    for device, state in zip(devices, states[1:], strict=True):
+        torch.cuda.set_rng_state(state, device)
 
 
 def _floats(scalars: list[Tensor]) -> list[Any]:
