@@ -4,6 +4,9 @@ A table is a tensor; a network of tables is planned once as a junction tree, and
 about any number of rows is answered by messages along that tree.
 """
 
+from hybrid.pgm.approximate.loopy import belief_propagation
+from hybrid.pgm.approximate.results import Beliefs, Estimates
+from hybrid.pgm.approximate.weighting import likelihood_weighting
 from hybrid.pgm.chains import Chain, ImpossibleSequence, Path
 from hybrid.pgm.hidden_markov import HiddenMarkovModel
 from hybrid.pgm.label_sequence import LabelSequence
@@ -22,9 +25,11 @@ from hybrid.pgm.trees.tree import TooLarge
 
 __all__ = [
     "BayesianNetwork",
+    "Beliefs",
     "Chain",
     "Contextual",
     "Deterministic",
+    "Estimates",
     "Explanation",
     "HiddenMarkovModel",
     "ImpossibleEvidence",
@@ -38,8 +43,10 @@ __all__ = [
     "Program",
     "Table",
     "TooLarge",
+    "belief_propagation",
     "expectation_maximisation",
     "learn_structure",
+    "likelihood_weighting",
     "maximum_likelihood",
     "relative_entropy",
 ]

@@ -26,8 +26,8 @@ class TooLarge(ValueError):  # noqa: N818 - the public name
     Example:
         >>> print(TooLarge(2**40, 2**44, 2**34))
         the junction tree has 1,099,511,627,776 cells: one row needs 16,384.0 GiB, 16.0 GiB are
-        free. Observe more variables in every row, or ask approximate inference: loopy belief
-        propagation or likelihood weighting
+        free. Observe more variables in every row, or ask for approximate answers:
+        hybrid.pgm.belief_propagation(network, evidence) or likelihood_weighting
     """
 
     def __init__(self, cells: int, needed: int, available: int) -> None:
@@ -38,8 +38,8 @@ class TooLarge(ValueError):  # noqa: N818 - the public name
         return (
             f"the junction tree has {self.cells:,} cells: one row needs "
             f"{self.needed / 2**30:,.1f} GiB, {self.available / 2**30:,.1f} GiB are free. Observe "
-            "more variables in every row, or ask approximate inference: loopy belief propagation "
-            "or likelihood weighting"
+            "more variables in every row, or ask for approximate answers: "
+            "hybrid.pgm.belief_propagation(network, evidence) or likelihood_weighting"
         )
 
 

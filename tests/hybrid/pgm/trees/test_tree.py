@@ -60,7 +60,7 @@ def test_a_plan_may_be_larger_than_any_memory() -> None:
     tree = junction_tree((3,) * 200, (tuple(range(200)),))
     assert tree.cells == 3**200
     error = TooLarge(tree.cells, 2**70, 2**34)
-    assert "loopy belief propagation" in str(error)
+    assert "hybrid.pgm.belief_propagation" in str(error)
     assert isinstance(error, ValueError)
 
 

@@ -1,0 +1,1 @@
+"""Approximate answers where no junction tree fits: messages with loops, weighted samples."""
