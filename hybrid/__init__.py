@@ -12,19 +12,26 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "Average": "hybrid.averaging",
+    "CSVWriter": "hybrid.logs",
     "Callback": "hybrid.callbacks",
     "CheckpointError": "hybrid.archive",
     "Checkpoints": "hybrid.runtime",
+    "Clip": "hybrid.gradients",
     "EarlyStopping": "hybrid.callbacks",
     "History": "hybrid.history",
+    "Log": "hybrid.logs",
     "NonFiniteError": "hybrid.guard",
     "Prediction": "hybrid.prediction",
     "Runtime": "hybrid.runtime",
     "Schedule": "hybrid.callbacks",
+    "TensorBoardWriter": "hybrid.logs",
     "fit": "hybrid.trainer",
     "load": "hybrid.checkpoint",
     "predict": "hybrid.prediction",
     "save": "hybrid.checkpoint",
+    "summary": "hybrid.inventory",
+    "warm_up": "hybrid.schedules",
 }
 _SUBMODULES = {
     *(
@@ -44,15 +51,20 @@ _SUBMODULES = {
 }
 
 __all__ = [
+    "Average",
+    "CSVWriter",
     "Callback",
     "CheckpointError",
     "Checkpoints",
+    "Clip",
     "EarlyStopping",
     "History",
+    "Log",
     "NonFiniteError",
     "Prediction",
     "Runtime",
     "Schedule",
+    "TensorBoardWriter",
     "backbones",
     "bayes",
     "conformal",
@@ -67,8 +79,10 @@ __all__ = [
     "plots",
     "predict",
     "save",
+    "summary",
     "testing",
     "uncertainty",
+    "warm_up",
 ]
 
 

@@ -1,11 +1,10 @@
 """The loop of one training: epochs, steps, validation, callbacks, checkpoints (floor 4)."""
 
-import math
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,52 +20,13 @@ from hybrid.callbacks import Callback, TrainingState
 from hybrid.checkpoint import gathered
 from hybrid.history import History
 from hybrid.interruption import deferred
+from hybrid.progress import Options, Progress
 from hybrid.record import Record
 from hybrid.runs import Run
 from hybrid.runtime import Runtime, call_of, device_of, fabric_of
 from hybrid.step import Joined, Stepper, random_state, set_random_state
 
-__all__ = ["Loop", "Options", "modes_kept"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How the loop goes through the data.
-
-    Attributes:
-        epochs: Passes over the data.
-        progress: Whether to show a bar.
-        accumulate: Batches per step.
-        skip: Whether batches that are not finite are skipped.
-        same: What must be the same when the training is resumed, by name.
-
-    Example:
-        >>> Options(epochs=3).accumulate
-        1
-    """
-
-    epochs: int
-    progress: bool = False
-    accumulate: int = 1
-    skip: bool = False
-    same: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class _Progress:
-    """How far the training is; all of it is in a checkpoint."""
-
-    epoch: int = 1  # the one that is going on
-    batches: int = 0  # done of it
-    steps: int = 0  # done in all
-    count: int = 0  # rows of the epoch so far
-    sums: list[float] = field(default_factory=list)  # of the losses of these rows
-    seconds: float = 0.0
-    skipped: int = 0
-    names: list[str] = field(default_factory=list)
-    finished: list[list[Any]] = field(default_factory=list)  # means, validation, seconds, skipped
-    stopped: bool = False
-    best: float = math.inf
+__all__ = ["Loop", "modes_kept"]
 
 
 class Loop:
@@ -82,6 +42,7 @@ class Loop:
         options: How it goes.
 
     Example:
+        >>> from hybrid.progress import Options
         >>> class Size(nn.Linear):
         ...     def forward(self, batch):
         ...         return (super().forward(batch) ** 2).mean()
@@ -104,7 +65,7 @@ class Loop:
     ) -> None:
         self.objective, self.optimizers = objective, optimizers
         self.train, self.valid, self.callbacks = train, valid, callbacks
-        self.options, self.progress = options, _Progress()
+        self.options, self.progress = options, Progress()
         self.device = device_of(objective)
         self.on_step = self._hooks("on_step_end")
         asked: dict[str, Any] = {"skip": options.skip}
@@ -148,7 +109,7 @@ class Loop:
         if caught:  # whoever handles the signal let the process live
             raise KeyboardInterrupt
         self._tell("on_end", self._at_end())
-        return self._history()
+        return self.progress.history(self.step.names)
 
     # ------------------------------------------------------------------ one epoch
 
@@ -171,14 +132,11 @@ class Loop:
             raise ValueError("data has no rows: the first epoch gave no batch")
         self.step.check(epoch)
         validation = None if self.valid is None else self._validate(self.valid, epoch)
-        seconds = time.perf_counter() - clock
-        means = [s / now.count for s in now.sums]
-        now.finished.append([means, validation, seconds, now.skipped])
+        now.finish(validation, time.perf_counter() - clock)
         state = self._at_end()
         bar.set_postfix_str(_postfix(state, self.options.epochs), refresh=False)
         now.stopped = any(self._tell("on_epoch_end", state))
-        now.epoch, now.batches, now.count, now.sums = epoch + 1, 0, 0, []
-        now.seconds, now.skipped = 0.0, 0
+        now.begin_next()
         self._keep_epoch(epoch, state)
 
     def _groups(self, begun: dict[str, Any] | None) -> Iterator[list[Any]]:
@@ -215,9 +173,7 @@ class Loop:
         if numbers is None:
             now.skipped += len(members)
             return
-        now.sums = now.sums or [0.0] * len(numbers)
-        now.sums = [total + rows * x for total, x in zip(now.sums, numbers, strict=True)]
-        now.count += rows
+        now.add(numbers, rows)
         now.steps = self.step.done
         for hook in self.on_step:
             hook(self._state())
@@ -253,7 +209,7 @@ class Loop:
         path, groups, contents = opened
         if "progress" in (contents.get("training") or {}):
             self._compare(path, contents["training"]["same"])
-            self.progress = _Progress(**contents["training"]["progress"])
+            self.progress = Progress(**contents["training"]["progress"])
         self._tell("on_start", self._state(epoch=len(self.progress.finished)))
         training = self.record.restore(path, groups, contents)
         self.same = training["validation"]
@@ -361,19 +317,6 @@ class Loop:
             validation=validation,
             seconds=seconds,
             skipped=skipped,
-        )
-
-    def _history(self) -> History:
-        rows = self.progress.finished
-        means = list(zip(*(row[0] for row in rows), strict=True))
-        validation = tuple(row[1] for row in rows if row[1] is not None)
-        return History(
-            epochs=tuple(range(1, len(rows) + 1)),
-            loss=means[0],
-            parts=dict(zip(self.step.names, means[1:], strict=True)),
-            validation=validation or None,
-            seconds=tuple(row[2] for row in rows),
-            skipped=tuple(row[3] for row in rows),
         )
 
 

@@ -13,8 +13,9 @@ from hybrid.callbacks import Callback
 from hybrid.coverage import optimizers_for
 from hybrid.guard import limit_columns
 from hybrid.history import History
-from hybrid.loop import Loop, Options, modes_kept
+from hybrid.loop import Loop, modes_kept
 from hybrid.loss import whole
+from hybrid.progress import Options
 from hybrid.runtime import Runtime, dtype_of
 
 __all__ = ["Objective", "fit"]

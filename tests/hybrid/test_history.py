@@ -26,3 +26,10 @@ def test_repr_and_length():
 def test_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         HISTORY.loss = ()
+
+
+def test_a_picture_has_a_line_per_number():
+    axes = HISTORY.plot()
+    lines = {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
+    assert lines == {"loss": [3.0, 1.0], "fit": [2.0, 0.5], "validation": [4.0, 2.0]}
+    assert HISTORY.plot(axes=axes) is axes

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from hybrid.guard import NonFiniteError
-from hybrid.objectives import Loss
+from hybrid.loss import Loss
 from hybrid.step import Stepper, evaluate
+from hybrid.trainer import fit
 
 
 class Sum(nn.Module):
@@ -89,3 +90,111 @@ def test_evaluate_takes_scalars_and_losses():
     assert evaluate(lambda batch: loss, None) == loss
     with pytest.raises(TypeError, match="int64"):
         evaluate(lambda batch: torch.tensor(1), None)
+
+
+# ------------------------------------------------------- several batches, skipped ones
+
+
+class Plain(torch.nn.Linear):
+    def forward(self, batch):
+        x, y = batch
+        return (super().forward(x).squeeze(-1) - y).square().mean()
+
+
+def rows(count):
+    x = torch.randn(count, 1, generator=torch.Generator().manual_seed(count))
+    return x, 3 * x.squeeze(-1)
+
+
+def trained(data, **more):
+    torch.manual_seed(0)
+    objective = Plain(1, 1)
+    history = fit(
+        objective, data, optimizer=lambda p: torch.optim.SGD(p, 0.1), epochs=2, seed=0, **more
+    )
+    return objective, history
+
+
+def test_accumulated_batches_are_one_large_batch():
+    one, first = trained(rows(22), batch_size=10)
+    two, second = trained(rows(22), batch_size=5, accumulate=2)
+    assert second.loss == pytest.approx(first.loss, rel=1e-5)
+    torch.testing.assert_close(two.weight, one.weight)
+    whole, _ = trained(rows(22), batch_size=22)
+    uneven, _ = trained(rows(22), batch_size=9, accumulate=3)  # 9, 9 and 4 rows
+    torch.testing.assert_close(uneven.weight, whole.weight)
+
+
+def test_a_bad_row_is_named_in_whichever_of_the_batches_it_is():
+    x, y = rows(12)
+    x[7] = float("inf")
+    with pytest.raises(NonFiniteError, match="x, row 7 is not finite"):
+        trained((x, y), batch_size=3, accumulate=4)
+
+
+class Now(torch.nn.Module):
+    """Goes wrong in some calls, with a buffer that goes wrong too."""
+
+    def __init__(self, wrong):
+        super().__init__()
+        torch.manual_seed(0)
+        self.network = torch.nn.Sequential(torch.nn.BatchNorm1d(1), torch.nn.Linear(1, 1))
+        self.register_buffer("last", torch.zeros(()))
+        self.wrong, self.calls = wrong, 0
+
+    def forward(self, batch):
+        x, y = batch
+        self.calls += 1
+        loss = (self.network(x).squeeze(-1) - y).square().mean()
+        if self.calls in self.wrong:
+            self.last.fill_(float("nan"))
+            return loss * float("nan")
+        return loss
+
+
+@pytest.mark.parametrize("optimizer", [None, torch.optim.LBFGS])
+def test_bad_batches_are_skipped_and_counted(optimizer):
+    objective = Now({2, 5})
+    history = fit(
+        objective, rows(20), batch_size=5, epochs=3, seed=0, nonfinite="skip", optimizer=optimizer
+    )
+    assert sum(history.skipped) == 2
+    assert "2 batches skipped" in repr(history)
+    assert history.to_dataframe()["skipped"].sum() == 2
+    assert all(tensor.isfinite().all() for tensor in objective.state_dict().values())
+
+
+def test_a_skipped_batch_leaves_no_trace():
+    x, y = rows(20)
+    bad = x.clone()
+    bad[3] = float("inf")
+    loader = torch.utils.data.DataLoader
+    pairs = lambda x: torch.utils.data.Subset(list(zip(x, y, strict=True)), range(20))  # noqa: E731
+    left_out = torch.utils.data.Subset(list(zip(x, y, strict=True)), range(5, 20))
+    one, history = trained(loader(pairs(bad), 5), nonfinite="skip")
+    two, without = trained(loader(left_out, 5))
+    assert torch.equal(one.weight, two.weight)
+    assert history.loss == without.loss
+    assert history.skipped == (1, 1)
+
+
+def test_an_epoch_of_bad_batches_is_an_error():
+    with pytest.raises(NonFiniteError, match="the loss is not finite"):
+        fit(Now(set(range(99))), rows(20), batch_size=5, seed=0, nonfinite="skip")
+
+
+def test_bad_parameters_are_never_skipped():
+    class Spoiled(Plain):
+        calls = 0
+
+        def forward(self, batch):
+            self.calls += 1
+            if self.calls == 3:
+                with torch.no_grad():
+                    self.bias.fill_(float("nan"))
+            return super().forward(batch)
+
+    objective = Spoiled(1, 1)
+    with pytest.raises(NonFiniteError, match="parameter 'bias'"):
+        fit(objective, rows(20), batch_size=5, seed=0, nonfinite="skip")
+    assert objective.bias.isfinite().all()
