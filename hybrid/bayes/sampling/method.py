@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -35,6 +35,7 @@ class Run:
     facts: Mapping[str, float | str]
 
 
+@runtime_checkable
 class Method(Protocol):
     """A sampling method with its settings; its sizes are what it takes where none are asked for.
 

@@ -7,7 +7,7 @@ half its square is the kinetic energy.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from torch import Tensor
 __all__ = ["Dense", "Diagonal", "Metric", "Moments"]
 
 
+@runtime_checkable
 class Metric(Protocol):
     """What a sampler asks of a metric; positions and velocities are ``(*chains, dim)``.
 

@@ -126,7 +126,7 @@ def _inputs(node: Mechanism, context: Tensor | None, draws: int | None) -> tuple
         context = context if context.is_floating_point() else context.to(like.dtype)
         left = grid.to(context.dtype).expand(rows, *grid.shape)
         right = context.unsqueeze(1).expand(rows, count, context.shape[-1])
-        grid = torch.cat([left, right], -1).reshape(rows * count, -1)
+        grid = torch.cat([left, right], -1).flatten(0, 1)
     return (grid if draws is None else grid.unsqueeze(0)), rows
 
 
