@@ -10,15 +10,22 @@ from hybrid.bayes.batching import Layer, batched, batching_rule
 from hybrid.bayes.conversion import variational
 from hybrid.bayes.mean_field import MeanField
 from hybrid.bayes.posterior import Family, Posterior, Spread
+from hybrid.bayes.sampling import NUTS, ChEES, Draws, Health, Summary, sample
 
 __all__ = [
+    "NUTS",
+    "ChEES",
+    "Draws",
     "Family",
+    "Health",
     "Layer",
     "MeanField",
     "Posterior",
     "Spread",
+    "Summary",
     "batched",
     "batching_rule",
     "fixed",
+    "sample",
     "variational",
 ]

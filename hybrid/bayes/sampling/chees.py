@@ -141,7 +141,7 @@ class _Chains:
             self._accept(moved)
             kept[i], energy[i] = self.place.position, moved.total
             excess[i], accepted[i] = moved.excess, moved.accepted
-        facts = {
+        facts: dict[str, float | str] = {
             "method": "ChEES",
             "gradient": self.found.route,
             "step_size": step,

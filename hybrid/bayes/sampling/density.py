@@ -92,13 +92,19 @@ def potential(energy: Callable[[Tensor], Tensor], example: Tensor) -> Potential:
     one = example[0] if batched else example
     try:
         single = record(energy, one).function()
-        body = grad_and_value(single)
         with warnings.catch_warnings():
             warnings.filterwarnings("error", ".*performance drop.*")  # a loop inside vmap
-            kept = record(vmap(body) if batched else body, example)
+            kept = _kept(single, example)
         _compare(energy, kept, example)
     except (Unrecordable, RuntimeError, NotImplementedError, UserWarning) as error:
-        return _looped(energy, batched, f"{type(error).__name__}: {str(error)[:200]}")
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        warnings.warn(
+            f"the model cannot be recorded and runs in Python for every gradient, which is slow: "
+            f"{reason}",
+            UserWarning,
+            stacklevel=2,
+        )
+        return _looped(energy, batched, reason)
     values = kept.function()
 
     def both(positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,6 +112,29 @@ def potential(energy: Callable[[Tensor], Tensor], example: Tensor) -> Potential:
         return value, gradient
 
     return Potential(both, kept.function(0), "recorded")
+
+
+def _kept(single: Callable[[Tensor], Tensor], example: Tensor) -> Record:
+    """The record of gradients and energies, first by the way that loads and costs least."""
+    try:
+        mapped = vmap(single) if example.dim() == 2 else single
+        return record(_slope(mapped), example, in_place=False)
+    except Unrecordable:
+        body = grad_and_value(single)
+        return record(vmap(body) if example.dim() == 2 else body, example)
+
+
+def _slope(energy: Callable[[Tensor], Tensor]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Gradients and energies; chains do not meet, so the gradient of the sum has all of theirs."""
+
+    def both(positions: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            leaf = positions.detach().requires_grad_()
+            values = energy(leaf)
+            (gradient,) = torch.autograd.grad(values, leaf, torch.ones_like(values))
+        return gradient, values.detach()
+
+    return both
 
 
 def _compare(energy: Callable[[Tensor], Tensor], kept: Record, example: Tensor) -> None:

@@ -102,16 +102,16 @@ def program_density(
     def energy(position: Tensor) -> Tensor:
         with _quiet(), placed(position) as place:
             total = trace(model).get_trace(*args).log_prob_sum()
-            return -(total + place.stretch)
+            return torch.as_tensor(-(total + place.stretch))
 
     def named(position: Tensor) -> dict[str, Tensor]:
         with _quiet(), placed(position):
             run = trace(model).get_trace(*args)
         kept = {site.name for site in sites}
         return {
-            name: node["value"]
+            name: torch.as_tensor(node["value"])
             for name, node in run.nodes.items()
-            if name in kept or (node["type"] == "sample" and node["infer"].get("_deterministic"))
+            if name in kept or (node["type"] == "sample" and _is_deterministic(node))
         }
 
     def starts(chains: int, generator: torch.Generator) -> Tensor:
@@ -166,7 +166,9 @@ class _Place(Messenger):
         onto = biject_to(distribution.support)
         shape = distribution.batch_shape + distribution.event_shape
         if self.values is None:
-            free = torch.Size(onto.inverse_shape(shape))
+            free = shape
+            if onto.domain.event_dim:  # else each number is mapped for itself
+                free = torch.Size(onto.inverse_shape(shape))
             self.sites.append(Site(name, free))
             value = _RADIUS * (2 * torch.rand(free, generator=self.generator) - 1)
             like = _like(distribution)
@@ -176,6 +178,10 @@ class _Place(Messenger):
         msg["value"] = onto(value)
         msg["done"] = True
         self.stretch = self.stretch + onto.log_abs_det_jacobian(value, msg["value"]).sum()
+
+
+def _is_deterministic(node: Any) -> bool:
+    return bool((node["infer"] or {}).get("_deterministic"))
 
 
 def _like(distribution: Any) -> Tensor | None:

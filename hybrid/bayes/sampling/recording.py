@@ -75,19 +75,24 @@ class Record:
         chosen = [copies[self._outputs[i]] for i in which or range(len(self._outputs))]
         graph.output(chosen[0] if len(chosen) == 1 else tuple(chosen))
         graph.eliminate_dead_code()
-        return fx.GraphModule(self._constants, graph).forward
+        module = fx.GraphModule(self._constants, graph)
+        for name in list(module._buffers):  # found at once as plain attributes of the instance
+            module.__dict__[name] = module._buffers.pop(name)
+        return module.forward
 
 
-def record(function: Callable[[Tensor], Any], example: Tensor) -> Record:
+def record(function: Callable[[Tensor], Any], example: Tensor, *, in_place: bool = True) -> Record:
     """Run ``function`` on ``example`` and keep what it did.
 
     Args:
         function: From one tensor to a tensor or a tuple of tensors, without random numbers.
         example: A tensor; the record holds for tensors of its shape and dtype.
+        in_place: Whether the function may write into its own tensors; it may then not use autograd
+            but by ``torch.func``.
 
     Raises:
-        Unrecordable: Numbers leave the tensors (control flow that depends on values), or random
-            ones are drawn.
+        Unrecordable: Numbers leave the tensors (control flow that depends on values), random ones
+            are drawn, or a tensor is written into against ``in_place``.
 
     Example:
         >>> gradient = torch.func.grad(lambda x: (x * x).sum())
@@ -96,7 +101,7 @@ def record(function: Callable[[Tensor], Any], example: Tensor) -> Record:
     """
     recorder = _Recorder(example)
     with torch.no_grad(), recorder:
-        outputs = functionalize(function)(example)
+        outputs = (functionalize(function) if in_place else function)(example)
     leaves = tree_leaves(outputs)
     nodes = [recorder.node(leaf) for leaf in leaves]
     return Record(recorder.graph, recorder.constants, nodes)

@@ -226,15 +226,11 @@ def _worst(
     least: float | None = None,
 ) -> list[str]:
     """A sentence on the value farthest beyond its limit, and how many are beyond it."""
-    if not names:
-        return []
-    limit = most if most is not None else least
-    beyond = ~(values <= limit) if most is not None else ~(values >= limit)
+    sign, limit, word = (1, most, "above") if most is not None else (-1, least or 0.0, "below")
+    beyond = ~(sign * values <= sign * limit)  # what is no number is beyond any limit
     if not bool(beyond.any()):
         return []
-    ranked = values.nan_to_num(torch.inf if most is not None else -torch.inf)
-    i = int(ranked.argmax() if most is not None else ranked.argmin())
+    i = int((sign * values).nan_to_num(torch.inf).argmax())
     others = int(beyond.sum()) - 1
     more = f" (and {others} more)" if others else ""
-    sign = "above" if most is not None else "below"
-    return [f"{what} of {names[i]} is {float(values[i]):.4g}, {sign} {limit:g}{more}"]
+    return [f"{what} of {names[i]} is {float(values[i]):.4g}, {word} {limit:g}{more}"]

@@ -74,15 +74,11 @@ def sample(
         raise TypeError(f"method is an object such as ChEES() or NUTS(), got {method!r}")
     if not callable(model):
         raise TypeError(f"model is a Pyro model or an Objective, got {model!r}")
-    sizes = [
-        own if asked is None else whole(name, asked)
-        for name, asked, own in zip(
-            ("chains", "warmup", "draws"), (chains, warmup, draws), method.sizes, strict=True
-        )
-    ]
+    asked = zip(("chains", "warmup", "draws"), (chains, warmup, draws), method.sizes, strict=True)
+    many, first, kept = (own if n is None else whole(name, n) for name, n, own in asked)
     generator = torch.Generator().manual_seed(whole("seed", seed, least=None))
     density = _density(model, args, prior_scale, generator)
-    run = method.run(density, *sizes, generator)
+    run = method.run(density, many, first, kept, generator)
     return Draws(_named(density, run.positions), run.diverging, run.energy, dict(run.facts))
 
 

@@ -1,6 +1,6 @@
 """An objective as a density over its parameters (floor 2)."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -87,9 +87,7 @@ def _size(objective: nn.Module, batch: Any) -> int:
     return size
 
 
-def _scales(
-    objective: nn.Module, chosen: Mapping[str, Tensor], prior_scale: float
-) -> Sequence[Tensor]:
+def _scales(objective: nn.Module, chosen: Mapping[str, Tensor], prior_scale: float) -> list[Tensor]:
     """The prior's scale of each weight; what a layer states counts before ``prior_scale``."""
     if not 0 < prior_scale < float("inf"):
         raise ValueError(f"prior_scale must be a positive number, got {prior_scale}")
