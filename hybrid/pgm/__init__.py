@@ -21,6 +21,8 @@ from hybrid.pgm.networks.network import BayesianNetwork
 from hybrid.pgm.networks.nodes import Contextual, Deterministic, NoisyOr, Table
 from hybrid.pgm.networks.program import Program
 from hybrid.pgm.observed_sequence import ObservedSequence
+from hybrid.pgm.structured.labelling import Labelling
+from hybrid.pgm.structured.law import Structured
 from hybrid.pgm.trees.tree import TooLarge
 
 __all__ = [
@@ -35,12 +37,14 @@ __all__ = [
     "ImpossibleEvidence",
     "ImpossibleSequence",
     "LabelSequence",
+    "Labelling",
     "Learned",
     "LinearChainCRF",
     "NoisyOr",
     "ObservedSequence",
     "Path",
     "Program",
+    "Structured",
     "Table",
     "TooLarge",
     "belief_propagation",

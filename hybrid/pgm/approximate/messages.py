@@ -211,7 +211,7 @@ def bethe(messages: Tensor, likelihoods: Tensor, tables: Sequence[Tensor], edges
     It is exact where factors and variables make a tree.
 
     Source: Yedidia, Freeman & Weiss, "Constructing free-energy approximations and generalized
-    belief propagation algorithms" (2005), section V.
+    belief propagation algorithms" (2005).
 
     Example:
         >>> edges = edges_of(((0,),), (2,), (False,))
