@@ -65,9 +65,9 @@ def sample(
         ...     mean = pyro.sample("mean", dist.Normal(0.0, 10.0))
         ...     with pyro.plate("rows", len(y)):
         ...         pyro.sample("y", dist.Normal(mean, 1.0), obs=y)
-        >>> found = sample(model, torch.tensor([1.0, 2.0, 3.0]), warmup=100, draws=50)
+        >>> found = sample(model, torch.tensor([1.0, 2.0, 3.0]), warmup=100, draws=300)
         >>> found["mean"].shape, bool(found.healthy), round(float(found["mean"].mean()), 1)
-        (torch.Size([64, 50]), True, 2.0)
+        (torch.Size([64, 300]), True, 2.0)
     """
     method = ChEES() if method is None else method
     if isinstance(method, type) or not callable(getattr(method, "run", None)):
