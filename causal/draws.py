@@ -14,10 +14,21 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Random", "divergence", "fixed", "held", "hold", "seeded", "standard_normal", "uniform"]
+__all__ = [
+    "Random",
+    "divergence",
+    "drawing",
+    "fixed",
+    "held",
+    "hold",
+    "seeded",
+    "standard_normal",
+    "uniform",
+]
 
 _FIXED: ContextVar[Mapping[int, int | None]] = ContextVar("borromean_fixed")
 _HELD: ContextVar[Mapping[int, Any]] = ContextVar("borromean_held")
+_DRAWING: ContextVar[bool] = ContextVar("borromean_drawing", default=False)
 _SEEDING = threading.RLock()
 
 
@@ -86,10 +97,24 @@ def fixed(
             for member in members:
                 enter = getattr(member, "fixed", None)
                 if id(member) not in active and callable(enter):
-                    stack.enter_context(enter(draws, generator))
+                    weights = _DRAWING.set(True)
+                    try:
+                        stack.enter_context(enter(draws, generator))
+                    finally:
+                        _DRAWING.reset(weights)
             yield draws
     finally:
         _FIXED.reset(token)
+
+
+def drawing() -> bool:
+    """Whether `fixed` is drawing the random parts of a module now: they belong to no row.
+
+    Example:
+        >>> drawing()
+        False
+    """
+    return _DRAWING.get()
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import torch.distributed as group
+
 from hybrid.callbacks import TrainingState
 
 __all__ = ["CSVWriter", "Log", "TensorBoardWriter", "Writer"]
@@ -72,10 +74,13 @@ class Log:
                 f"writer must have open(step), write(step, numbers) and close(): got {writer!r}"
             )
         self.writer = writer
+        self._first = True
 
     def on_start(self, state: TrainingState) -> None:
-        """Open the writer."""
-        self.writer.open(state.step)
+        """Open the writer; of several processes, the first one writes."""
+        self._first = not (group.is_available() and group.is_initialized() and group.get_rank())
+        if self._first:
+            self.writer.open(state.step)
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """Write the numbers of the epoch."""
@@ -89,11 +94,13 @@ class Log:
             numbers[name] = float(group.get("lr", math.nan))
         if state.skipped:
             numbers["skipped"] = float(state.skipped)
-        self.writer.write(state.step, numbers)
+        if self._first:
+            self.writer.write(state.step, numbers)
 
     def on_end(self, state: TrainingState) -> None:  # noqa: ARG002 (the contract's argument)
         """Close the writer."""
-        self.writer.close()
+        if self._first:
+            self.writer.close()
 
 
 class CSVWriter:

@@ -20,6 +20,7 @@ from hybrid.callbacks import Callback, TrainingState
 from hybrid.checkpoint import gathered
 from hybrid.history import History
 from hybrid.interruption import deferred
+from hybrid.processes import Processes
 from hybrid.progress import Options, Progress
 from hybrid.record import Record
 from hybrid.runs import Run
@@ -42,7 +43,6 @@ class Loop:
         options: How it goes.
 
     Example:
-        >>> from hybrid.progress import Options
         >>> class Size(nn.Linear):
         ...     def forward(self, batch):
         ...         return (super().forward(batch) ** 2).mean()
@@ -71,12 +71,21 @@ class Loop:
         asked: dict[str, Any] = {"skip": options.skip}
         if self._hooks("on_gradients"):
             asked["on_gradients"] = lambda: self._tell("on_gradients", self._state())
+        self.processes = Processes()
         if runtime.asks:
             fabric = fabric_of(runtime, self.device or torch.device("cpu"))
-            made = fabric.setup(objective, *optimizers)
             self.device = fabric.device
-            asked["call"] = call_of(fabric, runtime, objective, made[0])
-            asked |= {"backward": fabric.backward, "wrapped": made[1:]}
+            if fabric.world_size > 1:
+                self.processes = Processes(fabric.global_rank, fabric.world_size)
+                objective.to(self.device)
+                self.processes.same_parameters(objective)
+                self.processes.same_random_state()
+                asked |= {"call": call_of(fabric, runtime, objective, objective)}
+            else:
+                made = fabric.setup(objective, *optimizers)
+                asked["call"] = call_of(fabric, runtime, objective, made[0])
+                asked |= {"backward": fabric.backward, "wrapped": made[1:]}
+        asked["processes"] = self.processes
         self.step = Stepper(objective, optimizers, **asked)
         order, self.same = torch.randint(2**62, (2,)).tolist()  # with or without validation data
         self.order = torch.Generator().manual_seed(order)
@@ -94,7 +103,7 @@ class Loop:
             tqdm(
                 total=None if steps is None else steps * epochs,
                 initial=self._batches(steps),
-                disable=None if self.options.progress else True,  # None: shown on terminals only
+                disable=None if self.options.progress and self.processes.first else True,
                 unit="batch" if self.options.accumulate > 1 else "step",
                 leave=True,
             ) as bar,
@@ -199,10 +208,15 @@ class Loop:
     def _resumed(self) -> dict[str, Any] | None:
         """Open the checkpoint, tell the callbacks, restore; how a half-done epoch was begun."""
         opened: Any = None
+        if not self.processes.first:  # the first tidies the folder
+            self.processes.wait()
         if self.kept is not None:
             opened = self.kept.open(self.resume)
         elif not isinstance(self.resume, bool):
             opened = Run.anywhere(self.resume)
+        if self.processes.first:
+            self.processes.wait()
+        self.processes.wait()  # nobody writes before all have read
         if opened is None:
             self._tell("on_start", self._state(epoch=0))
             return None
@@ -248,7 +262,7 @@ class Loop:
 
     def _keep(self) -> None:
         """Write a checkpoint of this moment."""
-        if self.kept is None:
+        if self.kept is None or not self.processes.first:
             return
         self.progress.names = list(self.step.names)
         training = {
@@ -267,7 +281,7 @@ class Loop:
         loss = state.loss if state.validation is None else state.validation
         if loss is not None and loss < self.progress.best:
             self.progress.best = loss
-            if self.policy.best:
+            if self.policy.best and self.processes.first:
                 self.kept.keep_best(*gathered(self.objective))
         last = self.progress.stopped or epoch >= self.options.epochs
         if last or epoch % self.policy.epochs == 0:

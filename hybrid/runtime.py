@@ -65,7 +65,9 @@ class Runtime:
         precision: Fabric's names: "32-true", "64-true", "bf16-mixed" (only what the objective
             computes; its data keeps its digits), "bf16-true". Not "16-mixed": its loss scaling
             lets gradients overflow on purpose, which the guard against infinities must stop.
-        strategy: A Fabric strategy for one process, by name or as object.
+        strategy: A Fabric strategy by name or as object. ``strategy="ddp", devices=n`` in a script
+            that ``torchrun --nproc-per-node=n`` starts: every process evaluates its rows of each
+            batch and the gradients are added, so that the training is that of one process.
         checkpoint: A folder, or `Checkpoints` for more choice: the training can then be resumed.
         resume: True goes on from the newest checkpoint in that folder, and starts where there is
             none yet, so that one script serves both; a path goes on from that checkpoint.
@@ -109,7 +111,8 @@ def fabric_of(runtime: Runtime, device: torch.device) -> Any:
 
     Raises:
         ImportError: Fabric is not installed.
-        ValueError: The runtime asks for several processes, or for half precision.
+        ValueError: The runtime asks for several processes that nobody started, or for half
+            precision.
     """
     if str(runtime.precision).startswith("16"):
         raise ValueError(
@@ -133,10 +136,16 @@ def fabric_of(runtime: Runtime, device: torch.device) -> Any:
         strategy="auto" if runtime.strategy is None else runtime.strategy,
         precision=runtime.precision,  # type: ignore[arg-type]
     )
-    if fabric.world_size > 1:
+    started = "LOCAL_RANK" in os.environ or torch.distributed.is_initialized()
+    if fabric.world_size > 1 and not started:
         raise ValueError(
-            f"{runtime} asks for {fabric.world_size} processes: hybrid.fit trains in one; use "
-            "devices=1 or a list with one index"
+            f"{runtime} asks for {fabric.world_size} processes: start the script by "
+            f"torchrun --nproc-per-node={fabric.world_size}, or use devices=1"
+        )
+    if fabric.world_size > 1 and not str(runtime.precision or "32").startswith(("32", "bf16-m")):
+        raise ValueError(
+            f"precision={runtime.precision!r} is for one process: with several, convert the "
+            "objective itself (objective.double()), or use 'bf16-mixed'"
         )
     fabric.launch()
     return fabric

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from hybrid.batches import rows_of
 from hybrid.coverage import needs_closure
 from hybrid.guard import NonFiniteError, bad_gradient, bad_input, bad_part, dense
 from hybrid.loss import Loss
+from hybrid.processes import Processes
 from hybrid.snapshot import Snapshot
 
 __all__ = ["Joined", "Stepper", "evaluate"]
@@ -109,6 +111,7 @@ class Stepper:
         wrapped: The optimisers to step, if not themselves.
         skip: Whether a batch whose loss or gradients are not finite is skipped, not an error.
         on_gradients: Called between the gradients and the update.
+        processes: Those that share every batch.
 
     Example:
         >>> import torch
@@ -132,11 +135,13 @@ class Stepper:
         wrapped: tuple[Any, ...] | None = None,
         skip: bool = False,
         on_gradients: Callable[[], None] | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self.objective = objective
         self.done = 0
         self.skipped: NonFiniteError | None = None
         self._on_gradients = on_gradients
+        self._processes = processes or Processes()
         self._call = objective if call is None else call
         self._backward = torch.Tensor.backward if backward is None else backward
         self._parameters = [p for p in objective.parameters() if p.requires_grad]
@@ -166,6 +171,7 @@ class Stepper:
             self._snapshot.take()
         if self._buffers is not None:
             self._buffers.take()
+        self._processes.same_random_state(self._devices)
         try:
             numbers = self._close(joined) if self._closing else self._open(joined)
         except _Bad as bad:
@@ -201,8 +207,10 @@ class Stepper:
         Raises:
             NonFiniteError: It is not finite; the last good state has been restored.
         """
-        total, parts = evaluate(self._call, batch)
-        number = float(total)
+        share = self._processes.share(batch, rows_of(batch), row)
+        with share.noise:
+            total, parts = evaluate(self._call, share.batch)
+        number = self._processes.added([share.weight * float(total)], total.device)[0]
         if not math.isfinite(number):
             culprit = bad_input(self.objective, batch, row) or bad_part(total, parts)
             raise self._stop(f"validation: {culprit}", epoch, self.done)
@@ -230,6 +238,8 @@ class Stepper:
         for parameter in self._parameters:
             parameter.grad = None
         losses = [self._add(batch, row, weight) for batch, row, weight in zip(*joined, strict=True)]
+        if self._processes.count > 1:
+            losses = self._shared(losses)
         gradients = [dense(p.grad) for p in self._parameters if p.grad is not None]
         scalars = [x for total, parts in losses for x in (total, *parts.values())]
         numbers = _floats([*scalars, *(g.sum() for g in gradients)])
@@ -251,8 +261,11 @@ class Stepper:
 
     def _add(self, batch: Any, row: Callable[[int], int], weight: float) -> Loss:
         """The loss of one batch; its gradient is added to those of the parameters."""
+        share = self._processes.share(batch, rows_of(batch), row)
+        batch, row, weight = share.batch, share.row, weight * share.weight
         try:
-            loss = evaluate(self._call, batch)
+            with share.noise:
+                loss = evaluate(self._call, batch)
         except (ValueError, ArithmeticError, RuntimeError, Warning) as error:
             # distributions refuse parameters that are NaN in their own way
             culprit = bad_input(self.objective, batch, row, infinite=False)
@@ -267,7 +280,17 @@ class Stepper:
                 "every call must return the same"
             )
         self._backward(loss.total if weight == 1.0 else loss.total * weight)
-        return loss
+        return loss if share.weight == 1.0 else Loss(*_times(loss, share.weight))
+
+    def _shared(self, losses: list[Loss]) -> list[Loss]:
+        """The losses and gradients of whole batches, of which each process has a part."""
+        self._processes.add_gradients(self._parameters)
+        flat = _floats([x for total, parts in losses for x in (total, *parts.values())])
+        sums = iter(self._processes.added(flat, losses[0].total.device))
+        return [
+            Loss(_double(next(sums)), {name: _double(next(sums)) for name in loss.parts})
+            for loss in losses
+        ]
 
     def _close(self, joined: Joined) -> list[float]:
         """Step the optimisers that evaluate again, each time with the same random numbers."""
@@ -326,6 +349,15 @@ def set_random_state(states: Sequence[Tensor], devices: Sequence[int] = ()) -> N
     torch.set_rng_state(states[0])
     for device, state in zip(devices, states[1:], strict=True):
         torch.cuda.set_rng_state(state, device)
+
+
+def _double(number: float) -> Tensor:
+    return torch.tensor(number, dtype=torch.float64)
+
+
+def _times(loss: Loss, weight: float) -> tuple[Tensor, dict[str, Tensor]]:
+    parts = {name: part.detach() * weight for name, part in loss.parts.items()}
+    return loss.total.detach() * weight, parts
 
 
 def _floats(scalars: list[Tensor]) -> list[Any]:

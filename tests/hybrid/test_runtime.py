@@ -69,8 +69,9 @@ def test_half_precision_is_refused():
         train(Runtime(precision="16-mixed"))
 
 
-def test_several_processes_are_refused():
-    with pytest.raises(ValueError, match="asks for 2 processes"):
+def test_processes_are_not_started_behind_the_users_back(monkeypatch):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with pytest.raises(ValueError, match="asks for 2 processes: start the script by torchrun"):
         fabric_of(Runtime(devices=2), CPU)
 
 
