@@ -103,6 +103,7 @@ def use(path: str, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(posterior, "run", lambda *_: None)
         patch.setattr(execution, "best", lambda *_: None)
         patch.setattr(execution, "draw", lambda *_: None)
+        patch.setattr(execution, "sums", lambda *_: None)
 
 
 def chain(cards: Sequence[int], seed: int = 0) -> Problem:

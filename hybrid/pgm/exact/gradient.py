@@ -1,4 +1,4 @@
-"""The gradient of a partition function from marginals, without a graph of messages (floor 4)."""
+"""The gradient of a partition function from marginals, without a graph of messages (floor 5)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hybrid.pgm.evidence import Evidence
 from hybrid.pgm.exact.posterior import derived, plain
+from hybrid.pgm.exact.summation import summed
 from hybrid.pgm.trees.tree import JunctionTree
 
 __all__ = ["log_partition_with_gradient"]
@@ -42,7 +43,8 @@ def log_partition_with_gradient(
     """
     soft = list(evidence.soft.values())
     live = [values for values in (*tables, *soft) if values.requires_grad]
-    if (torch.stack([values.detach().amin() for values in live]) <= 0).any():
+    transformed = torch._C._functorch.maybe_current_level() is not None
+    if transformed or (torch.stack([values.detach().amin() for values in live]) <= 0).any():
         return derived(tree, tables, evidence, ())[0]
     found: Tensor = _LogPartition.apply(tree, evidence, len(tables), *tables, *soft)
     return found
@@ -72,6 +74,10 @@ class _LogPartition(torch.autograd.Function):
         wanted = _scopes(tree, evidence, needed)
         if torch.is_grad_enabled():  # the gradient is to be differentiated itself
             marginals = derived(tree, inputs[:n], evidence, wanted)[1]
+        elif not ctx.kept and all(_shared(tree, n, inputs, needed)):
+            sums = iter(summed(tree, inputs[:n], evidence, wanted, grad)[1])
+            pairs = zip(inputs, needed, strict=True)
+            return None, None, None, *(next(sums) / x if need else None for x, need in pairs)
         elif not ctx.kept:
             marginals = plain(tree, inputs[:n], evidence, wanted)[1]
         waiting, grads = list(marginals), list[Tensor | None]()
@@ -82,6 +88,17 @@ class _LogPartition(torch.autograd.Function):
             own = place >= n or values.dim() > len(tree.scopes[place])
             grads.append(_quotient(waiting.pop(0), grad, values, own))
         return None, None, None, *grads
+
+
+def _shared(
+    tree: JunctionTree, n: int, inputs: Sequence[Tensor], needed: Sequence[bool]
+) -> list[bool]:
+    """Of each input that needs a gradient, whether it is one table for all rows."""
+    return [
+        place < n and values.dim() == len(tree.scopes[place])
+        for place, (values, need) in enumerate(zip(inputs, needed, strict=True))
+        if need
+    ]
 
 
 def _scopes(

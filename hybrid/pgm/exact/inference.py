@@ -1,4 +1,4 @@
-"""Questions to a junction tree: partition functions, marginals, best assignments, draws (floor 5).
+"""Questions to a junction tree: partition functions, marginals, best assignments, draws (floor 6).
 
 Variables, factors and cliques are numbers here; results have the rows first.
 """
@@ -16,10 +16,11 @@ from hybrid.pgm.exact.explanation import best_of_block
 from hybrid.pgm.exact.gradient import log_partition_with_gradient
 from hybrid.pgm.exact.posterior import Sets, chosen, derived, plain
 from hybrid.pgm.exact.sampling import draw_block
+from hybrid.pgm.exact.summation import summed as sums_of_rows
 from hybrid.pgm.kernels import execution
 from hybrid.pgm.trees.tree import JunctionTree
 
-__all__ = ["best", "draw", "log_partition", "marginals"]
+__all__ = ["best", "draw", "log_partition", "marginals", "summed"]
 
 Tables = Sequence[Float[Tensor, "..."]]
 
@@ -104,6 +105,42 @@ def marginals(
     require_memory(tree, tables[0])
     way = derived if _recorded(tables, evidence) else plain
     return way(tree, tables, evidence, sets)
+
+
+def summed(
+    tree: JunctionTree,
+    tables: Tables,
+    evidence: Evidence,
+    sets: Sets,
+    weights: Float[Tensor, " rows"] | None = None,
+) -> tuple[Float[Tensor, " rows"], list[Float[Tensor, "..."]]]:
+    r"""Marginals summed over rows, for expected statistics; not differentiable.
+
+    .. math:: s(x_A) = \sum_r w_r \, p_r(x_A)
+
+    Args:
+        tree: The tree of the factors.
+        tables: One for each factor, not negative: (\*cards of its scope), or with rows in front.
+        evidence: What the rows observe.
+        sets: Sets of variables, each within one clique, in the order of the results' axes.
+        weights: A weight for each row; None for 1.
+
+    Returns:
+        :math:`\log Z` (rows,), and (\*cards) for each set.
+
+    Raises:
+        TooLarge: One row of the tree does not fit in memory.
+        ValueError: A set is in no clique.
+
+    Example:
+        >>> from hybrid.pgm.trees.tree import junction_tree
+        >>> tree = junction_tree((2, 2), ((0,), (0, 1)))
+        >>> tables = [torch.tensor([0.2, 0.8]), torch.tensor([[0.5, 0.5], [0.1, 0.9]])]
+        >>> summed(tree, tables, Evidence(2, {1: torch.tensor([1, -1])}), ((0,),))[1]
+        [tensor([0.3220, 1.6780])]
+    """
+    require_memory(tree, tables[0])
+    return sums_of_rows(tree, tables, evidence, sets, weights)
 
 
 def _with_observed(

@@ -6,7 +6,8 @@ are right at zeros and can be differentiated again. Rows that leave the range of
 computed again with logarithms.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -190,22 +191,38 @@ def _by_gradient(
         if logs:
             factors = [[logarithm(term) for term in clique] for clique in factors]
         places, potentials = _potentials(tree, tables[0], evidence.rows, sets, float(not logs))
-        for place, potential in zip(places, potentials, strict=True):
-            factors[place.clique].append(potential)
-        if logs:
-            log_partition, reliable = collect_logs(tree, factors)[0], None
-        else:
-            collected = collect(tree, factors)
-            log_partition, reliable = collected.log_partition, collected.reliable
-        log_partition = log_partition.expand(evidence.rows)
-        grads: tuple[Tensor, ...] = ()
-        if sets:
-            total = torch.where(log_partition.isfinite(), log_partition, 0).sum()
-            grads = torch.autograd.grad(total, potentials, create_graph=recorded)
-    if reliable is not None:
-        log_partition = torch.where(reliable, log_partition, torch.nan)
+
+        def collected(*potentials: Tensor) -> tuple[Tensor, Tensor]:
+            """The sum of all finite logarithms, and the logarithms, NaN for doubtful rows."""
+            joined = [list(clique) for clique in factors]
+            for place, potential in zip(places, potentials, strict=True):
+                joined[place.clique].append(potential)
+            if logs:
+                found = shown = collect_logs(tree, joined)[0].expand(evidence.rows)
+            else:
+                answer = collect(tree, joined)
+                found = answer.log_partition.expand(evidence.rows)
+                shown = torch.where(answer.reliable, found, torch.nan)
+            return torch.where(found.isfinite(), found, 0).sum(), shown
+
+        log_partition, grads = _differentiated(collected, potentials, recorded)
     found = [place.compact(grad) for place, grad in zip(places, grads, strict=True)]
     return log_partition, [rows_first(values, evidence.rows) for values in found]
+
+
+def _differentiated(
+    function: Callable[..., tuple[Tensor, Tensor]], inputs: Sequence[Tensor], recorded: bool
+) -> tuple[Tensor, Sequence[Tensor]]:
+    """What a function gives second, and the derivatives of what it gives first."""
+    if not inputs:
+        return function()[1], ()
+    if torch._C._functorch.maybe_current_level() is not None:  # autograd.grad is refused there
+        answer: Any = torch.func.vjp(function, *inputs, has_aux=True)
+        total, pull, shown = answer
+        return shown, pull(torch.ones_like(total))
+    watched = [values.requires_grad_() for values in inputs]
+    total, shown = function(*watched)
+    return shown, torch.autograd.grad(total, watched, create_graph=recorded)
 
 
 def _potentials(
@@ -213,5 +230,5 @@ def _potentials(
 ) -> tuple[list[Axes], list[Tensor]]:
     """For each set a potential of its own that changes nothing: all ones, or their logarithms."""
     places = [home_axes(tree, variables) for variables in sets]
-    potentials = [like.new_full((*place.shape, rows), value).requires_grad_() for place in places]
+    potentials = [like.new_full((*place.shape, rows), value) for place in places]
     return places, potentials

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import _C, Tensor
+from torch.autograd import forward_ad
 
 from hybrid.pgm.evidence import Evidence
 from hybrid.pgm.kernels.library import load
@@ -90,9 +91,7 @@ def _served(tree: JunctionTree, tables: Sequence[Tensor], evidence: Evidence) ->
     if load() is None or tree.cells >= _MOST_CELLS or not evidence.rows:
         return False
     double = torch.float64
-    return all(
-        table.dtype == double and table.device.type == "cpu" for table in tables
-    ) and not any(torch._C._functorch.is_functorch_wrapped_tensor(table) for table in tables)
+    return all(table.dtype == double and table.device.type == "cpu" for table in tables)
 
 
 def _plan(
@@ -102,6 +101,8 @@ def _plan(
     sets: tuple[tuple[int, ...], ...],
 ) -> Plan | None:
     """A plan with these tables multiplied in, its lock is held; None if the kernel cannot serve."""
+    if _C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0:
+        return None  # what stands behind numbers followed forwards or by torch.func is not read
     key = (id(tree), id(tables), id(sets))
     found = _recent.get(key)  # holds what it is known by, so that no number is used again
     if found is not None:

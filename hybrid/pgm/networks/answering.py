@@ -1,8 +1,9 @@
 """What a network can be asked, whatever it was made from (floor 7)."""
 
 import abc
+import operator
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -166,7 +167,7 @@ class Answering(nn.Module, abc.ABC):
         evidence: Any = None,
         context: Any = None,
         *,
-        count: int | None = None,
+        count: SupportsIndex | None = None,
         draws: int | None = None,
         generator: Source = None,
     ) -> Explanation:
@@ -176,15 +177,14 @@ class Answering(nn.Module, abc.ABC):
             evidence: What was observed.
             context: The rows' context.
             count: How many per row, best first, as an axis in front of the batch; None for the best
-                one without an axis.
+                one without an axis. Where fewer are possible, states of −1 follow, of log −inf.
             draws: Number of weight draws.
             generator: Source of the weight draws.
         """
-        if count is not None and (not isinstance(count, int) or count < 1):
-            raise ValueError(f"count is a number of explanations from 1, got {count!r}")
+        number = 1 if count is None else _whole("count", count, 1)
         with fixed(self.random_part, draws, generator) as draws:
             model, seen = self.at_work(evidence, context, draws)
-            lead, states, logs = best_states(model, seen, count or 1)
+            lead, states, logs = best_states(model, seen, number)
 
         def shaped(table: Tensor) -> Tensor:
             found = restored(table, lead, draws, seen.batch)
@@ -196,7 +196,7 @@ class Answering(nn.Module, abc.ABC):
     @torch.no_grad()
     def sample(
         self,
-        n: int,
+        n: SupportsIndex,
         given: Any = None,
         *,
         evidence: Any = None,
@@ -216,18 +216,22 @@ class Answering(nn.Module, abc.ABC):
             draws: Number of weight draws.
             generator: Source of randomness.
         """
-        if not isinstance(n, int) or isinstance(n, bool) or n < 0:
-            raise ValueError(f"n is a number of rows, got {n!r}")
+        number = _whole("n", n, 0)
         if given is not None and evidence is not None:
             raise ValueError("give rows as evidence, or states of all n rows as given: not both")
         rows = given if evidence is None else evidence
         with fixed(self.random_part, draws, generator) as draws:
             model, seen = self.at_work(rows, context, draws, tables)
             paired = evidence is None and not model.context and seen.batch != ()
-            if paired and seen.batch != (n,):
-                raise ValueError(f"given has rows of shape {seen.batch}, expected one or ({n},)")
-            found = sampled_rows(model, seen, 1 if paired else n, generator)
-        shape = (*(() if draws is None else (draws,)), *((n,) if paired else (n, *seen.batch)))
+            if paired and seen.batch != (number,):
+                raise ValueError(
+                    f"given has rows of shape {seen.batch}, expected one or ({number},)"
+                )
+            found = sampled_rows(model, seen, 1 if paired else number, generator)
+        shape = (
+            *(() if draws is None else (draws,)),
+            *((number,) if paired else (number, *seen.batch)),
+        )
         return {name: value.reshape(*shape, *value.shape[3:]) for name, value in found.items()}
 
     def expected_statistics(
@@ -253,9 +257,7 @@ class Answering(nn.Module, abc.ABC):
         """
         with fixed(self.random_part, draws, generator) as draws:
             model, seen = self.at_work(evidence, context, draws)
-            if weights is not None and tuple(weights.shape) != seen.batch:
-                raise ValueError(f"weights have shape {tuple(weights.shape)}, rows {seen.batch}")
-            found = expected_counts(model, seen, None if weights is None else weights.reshape(-1))
+            found = expected_counts(model, seen, _weights(weights, seen.batch))
         names = self.structure.names
         shaped = [t[0] if draws is None else t.expand(draws, *t.shape[1:]) for t in found]
         pairs = [(self.structure.family(name), t) for name, t in zip(names, shaped, strict=True)]
@@ -330,6 +332,25 @@ class Answering(nn.Module, abc.ABC):
                 f"expected different finite variables, {problem}: there are {list(known)}"
             )
         return chosen
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    """A number of things, from ``least``."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise ValueError(f"{name} is a whole number from {least}, got {value!r}")
+    return operator.index(value)
+
+
+def _weights(weights: Tensor | None, batch: tuple[int, ...]) -> Tensor | None:
+    """A finite weight for each row, flattened."""
+    if weights is None:
+        return None
+    if not isinstance(weights, Tensor) or tuple(weights.shape) != batch:
+        got = tuple(weights.shape) if isinstance(weights, Tensor) else repr(weights)
+        raise ValueError(f"weights are a tensor with one for each row, {batch}, got {got}")
+    if not bool(weights.detach().isfinite().all()):
+        raise ValueError("weights are finite numbers, got infinite or NaN ones: use 0 for no row")
+    return weights.reshape(-1)
 
 
 def _named(model: Model, names: tuple[str, ...], values: Tensor) -> Factor:

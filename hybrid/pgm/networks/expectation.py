@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hybrid.pgm.networks.model import Model
 from hybrid.pgm.networks.observation import Observed
-from hybrid.pgm.networks.questions import set_marginals
+from hybrid.pgm.networks.questions import set_marginals, summed_families
 
 __all__ = ["expected_counts"]
 
@@ -45,6 +45,9 @@ def expected_counts(model: Model, observed: Observed, weights: Tensor | None) ->
         >>> expected_counts(model, seen, None)[0]
         tensor([[2.2500, 0.7500]], dtype=torch.float64)
     """
+    at_once = summed_families(model, observed, weights)
+    if at_once is not None:
+        return at_once
     structure, count = model.structure, len(model.structure.names)
     cells = sum(
         math.prod(structure.cardinalities[k] for k in scope) for scope in structure.scopes[:count]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.pgm.networks.nodes import Table
+from hybrid.pgm.networks.simplex import check_rows
 from hybrid.pgm.networks.structure import Structure
 
 __all__ = ["point_tables"]
@@ -54,9 +55,17 @@ def _point(name: str, value: Any, size: int, labels: Sequence[str]) -> Tensor:
         if value not in labels:
             raise ValueError(f"do({name!r}): no state {value!r}, its states are {list(labels)}")
         value = list(labels).index(value)
-    values = torch.as_tensor(value)
+    try:
+        values = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"do({name!r}): expected a state's number or name, or probabilities of all {size}, "
+            f"got {value!r}"
+        ) from error
     if values.dim() == 1 and len(values) == size and values.is_floating_point():
-        return values.detach().cpu()
+        values = values.detach().cpu()
+        check_rows(name, values)
+        return values
     number = float(values) if values.numel() == 1 else -1.0
     if values.dim() or number != round(number) or not 0 <= number < size:
         raise ValueError(

@@ -43,7 +43,9 @@ def checked_labels(
 
 
 def as_numbers(name: str, value: Any, labels: Sequence[str]) -> Tensor | None:
-    """State names as state numbers, −1 for None and NaN; None where ``value`` holds no names.
+    """State names as state numbers, −1 for what is missing; None where ``value`` holds no names.
+
+    Missing are None, NaN and pandas' NA. In a column of objects numbers stand for themselves.
 
     Args:
         name: The variable, for messages.
@@ -62,22 +64,38 @@ def as_numbers(name: str, value: Any, labels: Sequence[str]) -> Tensor | None:
     if isinstance(value, Tensor | bool | int | float):
         return None
     array = np.asarray(value)
+    if array.shape == (0,):
+        return torch.empty(0, dtype=torch.long)
+    if array.dtype.kind == "f" and _kind(value) in "iu":  # whole numbers and NA, of pandas
+        return torch.from_numpy(np.where(np.isnan(array), -1, array)).long()
     if array.dtype.kind not in "OUS":
         return None
-    if array.dtype.kind == "O" and not any(isinstance(item, str) for item in array.flat):
+    if array.dtype.kind == "O" and not all(map(_says_a_state, array.flat)):
         return None
-    numbers = [
-        -1 if _absent(item) else _number(name, item, labels, place)
-        for place, item in np.ndenumerate(array)
-    ]
+    numbers = [_number(name, item, labels, place) for place, item in np.ndenumerate(array)]
     return torch.tensor(numbers, dtype=torch.long).reshape(array.shape)
 
 
+def _kind(value: Any) -> str:
+    """The letter by which NumPy calls the kind of a column's numbers."""
+    return str(getattr(getattr(value, "dtype", None), "kind", "?"))
+
+
 def _absent(item: Any) -> bool:
-    return item is None or (isinstance(item, float) and item != item)
+    """None, NaN, or pandas' NA, which has no truth value."""
+    missing = item is None or type(item).__name__ == "NAType"
+    return missing or (isinstance(item, float) and item != item)
+
+
+def _says_a_state(item: Any) -> bool:
+    return _absent(item) or isinstance(item, str | bytes | int | np.integer)
 
 
 def _number(name: str, item: Any, labels: Sequence[str], place: tuple[int, ...]) -> int:
+    if _absent(item):
+        return -1
+    if isinstance(item, int | np.integer):
+        return int(item)
     if item in labels:
         return list(labels).index(item)
     row = f" in row {place[0] if len(place) == 1 else place}" if place else ""

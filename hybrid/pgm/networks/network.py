@@ -30,6 +30,7 @@ from hybrid.pgm.networks.replacement import replacements
 from hybrid.pgm.networks.row_context import apart, contexts, flattened
 from hybrid.pgm.networks.spreading import Spread, spread
 from hybrid.pgm.networks.structure import Structure
+from hybrid.pgm.networks.vectorised import refuse_vmap
 
 __all__ = ["BayesianNetwork"]
 
@@ -222,6 +223,8 @@ class BayesianNetwork(Answering):
         self, evidence: Any, context: Any, draws: int | None, tables: Tables = None
     ) -> tuple[Model, Observed]:
         """The network on checked rows, inside ``fixed``."""
+        if torch._C._functorch.maybe_current_level() is not None:
+            refuse_vmap(evidence, context, tables, dict(self.named_parameters()))
         structure, unit = self._structure, self.unit
         mechanisms = self._mechanisms() if self._orders else {}
         contextual, leaves = self._readers(mechanisms)

@@ -154,8 +154,8 @@ def observe(
             for number, table in soft.items()
         },
         values={
-            name: value.expand(*shape, *laws[name].event_shape).reshape(
-                rows, *laws[name].event_shape
+            name: value.expand((*shape, *laws[name].event_shape)).reshape(
+                (rows, *laws[name].event_shape)
             )
             for name, value in values.items()
         },
@@ -232,7 +232,7 @@ def _finite(name: str, value: Any, labels: Labels, states: int) -> Tensor:
         raise ValueError(
             f"{name!r} has {states} states, so floating-point evidence is likelihoods "
             f"(*batch, {states}), got shape {tuple(column.shape)}; state numbers are integers: "
-            "use .long()"
+            "use .long(), with −1 where nothing was observed"
         )
     _check_likelihoods(name, column.detach())
     return column
@@ -251,7 +251,8 @@ def _check_likelihoods(name: str, column: Tensor) -> None:
             place = tuple(int(k) for k in mask.nonzero()[0]) if mask.dim() else ()
             raise ValueError(
                 f"{name!r} has {what}{_row(place)}: expected a finite weight ≥ 0 for each state, "
-                "not all zero; a state that was not observed has the weights 1, …, 1"
+                "not all zero; what was not observed has the weights 1, …, 1, or −1 in a column of "
+                "integer state numbers"
             )
 
 
@@ -301,7 +302,7 @@ def _batch(
         shapes[name] = tuple(value.shape[: value.dim() - len(laws[name].event_shape)])
     shapes = {name: found for name, found in shapes.items() if found}
     if batch is not None:
-        shapes = {"the rest": batch, **shapes}
+        shapes = {"the context": batch, **shapes}
     different = set(shapes.values())
     if len(different) > 1:
         raise ValueError(

@@ -22,6 +22,7 @@ __all__ = [
     "refuse_impossible",
     "restored",
     "set_marginals",
+    "summed_families",
 ]
 
 Sets = tuple[tuple[int, ...], ...]
@@ -189,6 +190,44 @@ def set_marginals(
     return supply.lead, found
 
 
+def summed_families(
+    model: Model, observed: Observed, weights: Tensor | None
+) -> list[Tensor] | None:
+    r"""Marginals of all tables' variables summed over the rows, where no gradient is recorded.
+
+    Args:
+        model: The network at work.
+        observed: The evidence, R rows.
+        weights: A weight for each row, (rows,); None for 1.
+
+    Returns:
+        (1, \*states) for each finite variable; None where there are no rows, where tables depend on
+        draws, or where autograd follows something.
+
+    Raises:
+        ImpossibleEvidence: A row's evidence has probability 0.
+
+    Example:
+        >>> from hybrid.pgm.networks.nodes import Table
+        >>> from hybrid.pgm.networks.observation import observe
+        >>> from hybrid.pgm.networks.structure import Structure
+        >>> coin = Structure(("X",), (2,), ((),))
+        >>> model = Model(coin, {}, {0: Table([0.25, 0.75])}, {}, torch.zeros(()).double())
+        >>> seen = observe(coin, {}, {}, {"X": torch.tensor([0, -1])})
+        >>> summed_families(model, seen, None)[0]
+        tensor([[1.2500, 0.7500]], dtype=torch.float64)
+    """
+    plan = plan_all(model.structure, observed.leaves, families=True)
+    supply = model.supply(plan.tables, observed)
+    inputs = (*supply.tables, *observed.soft.values(), *(() if weights is None else (weights,)))
+    if not observed.rows or supply.lead > 1 or any(values.requires_grad for values in inputs):
+        return None
+    evidence = _evidence(model, plan, observed, 1)
+    logs, found = inference.summed(plan.tree, supply.tables, evidence, plan.sets, weights)
+    refuse_impossible(model, observed, logs)
+    return [table.unsqueeze(0) for table in found]
+
+
 def _one_hot(model: Model, observed: Observed, numbers: Sequence[int]) -> Tensor:
     """The marginal of variables that every row knows."""
     sizes = [model.structure.cardinalities[number] for number in numbers]
@@ -231,6 +270,8 @@ def best_states(model: Model, observed: Observed, count: int) -> tuple[int, Tens
     evidence = _evidence(model, plan, observed, supply.lead)
     states, logs = inference.best(plan.tree, supply.tables, evidence, count)
     refuse_impossible(model, observed, logs[:, 0])
+    if count > 1:
+        states = states.masked_fill((logs == -torch.inf).unsqueeze(-1), -1)
     if supply.log_scale is not None:
         scale = supply.log_scale.expand(supply.lead, observed.rows)
         logs = logs + scale.reshape(-1, 1)

@@ -21,7 +21,8 @@ def replacements(
         batch: The rows' shape.
 
     Raises:
-        ValueError: An unknown variable, or a wrong shape.
+        ValueError: An unknown variable, a wrong shape, or values that are no probabilities.
+        TypeError: Something that is no tensor of numbers in floating point.
 
     Example:
         >>> import torch
@@ -34,6 +35,15 @@ def replacements(
         if name not in structure.index:
             raise ValueError(
                 f"a table is given for {name!r}: the finite variables are {list(structure.names)}"
+            )
+        if not isinstance(table, Tensor) or not table.is_floating_point():
+            raise TypeError(
+                f"the table of {name!r} stands in for the network's own: expected a floating-point "
+                f"tensor, got {table!r}"
+            )
+        if not bool((table.detach() >= 0).all()):
+            raise ValueError(
+                f"the table of {name!r} holds negative or NaN values: expected probabilities"
             )
         number = structure.index[name]
         sizes = tuple(structure.cardinalities[k] for k in structure.scopes[number])

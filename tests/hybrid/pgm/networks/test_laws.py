@@ -127,7 +127,7 @@ def test_context_errors() -> None:
     network, x = contextual(), torch.zeros(5, 2).double()
     with pytest.raises(ValueError, match=r"'A' reads the row's context: give context="):
         network.marginals({"B": torch.zeros(5).long()})
-    with pytest.raises(ValueError, match="the rest"):
+    with pytest.raises(ValueError, match="the context"):
         network.marginals({"B": torch.zeros(4).long()}, x)
     with pytest.raises(ValueError, match=r"\['B'\], whose laws do not read one"):
         network.marginals({}, {"B": x})
@@ -366,3 +366,12 @@ def test_pyro_model_and_query_train_together() -> None:
     wanted = -float(network.log_probability(rows).sum().detach())
     assert plain == pytest.approx(wanted)
     pyro.clear_param_store()
+
+
+def test_one_value_of_a_leaf_and_no_rows_of_a_context() -> None:
+    network = contextual()
+    context = torch.zeros(2).double()
+    one = network.marginals({"Y": 0.5}, context)["A"]
+    rows = network.marginals({"Y": torch.tensor([0.5]).double()}, context[None])["A"]
+    torch.testing.assert_close(one, rows[0])
+    assert network.marginals(context=torch.zeros(0, 2).double())["C"].shape == (0, 3)

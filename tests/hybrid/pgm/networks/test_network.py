@@ -154,7 +154,7 @@ def test_k_best_are_the_largest(network, joint) -> None:
         _, values = posterior(joint, row_of(rows, k))
         wanted = values.flatten().sort(descending=True).values[:4]
         torch.testing.assert_close(found.log_joint[:, k].exp(), wanted)
-    with pytest.raises(ValueError, match="count is a number"):
+    with pytest.raises(ValueError, match="count is a whole number"):
         network.most_probable(rows, count=0)
 
 
@@ -249,7 +249,7 @@ def test_expected_statistics_sum_family_posteriors(network, joint) -> None:
         assert found[name].names == family
         torch.testing.assert_close(found[name].values, wanted)
         torch.testing.assert_close(weighed[name].values, heavy)
-    with pytest.raises(ValueError, match="weights have shape"):
+    with pytest.raises(ValueError, match="weights are a tensor with one for each row"):
         network.expected_statistics(rows, weights=torch.ones(3))
 
 
@@ -427,3 +427,10 @@ def test_too_large_tables_are_refused_before_they_are_made() -> None:
     assert network.marginals({"V29": 1})["V00"].shape == (2,)
     query = causal.identify(graph, outcomes="V02", treatments="V01")
     assert query.evaluate(network.factors()).variables == ("V01", "V02")
+
+
+def test_explanations_end_where_no_more_are_possible() -> None:
+    coin = BayesianNetwork(causal.Graph.parse("X"), {"X": [0.0, 0.25, 0.75]})
+    found = coin.most_probable(count=4)
+    assert found["X"].tolist() == [2, 1, -1, -1]
+    assert found.log_joint.exp().tolist() == pytest.approx([0.75, 0.25, 0.0, 0.0])

@@ -28,6 +28,11 @@ def network() -> BayesianNetwork:
         np.array(["high", None, "low"], dtype=object),
         pd.Series(["high", float("nan"), "low"], index=[7, 3, 5]),
         pd.Series([2, -1, 0], index=[7, 3, 5]),
+        pd.Series(["high", None, "low"], dtype="string"),
+        pd.Series(["high", None, "low"], dtype="category"),
+        pd.Series([2, None, 0], dtype="Int64"),
+        [2, None, "low"],
+        ["high", pd.NA, "low"],
         torch.tensor([[0.0, 0.0, 0.5], [1.0, 1.0, 1.0], [2.0, 0.0, 0.0]]),
     ],
 )
@@ -35,6 +40,13 @@ def test_kinds_of_columns_agree(network, column) -> None:
     wanted = torch.tensor([[0.15 / 0.22, 0.07 / 0.22], [0.3, 0.7], [0.06 / 0.48, 0.42 / 0.48]])
     found = network.marginals({"Y": column})["X"]
     torch.testing.assert_close(found, wanted.double(), atol=1e-7, rtol=0)
+
+
+def test_columns_without_any_state(network) -> None:
+    prior = network.marginals()["X"]
+    assert torch.equal(network.marginals({"Y": [None, None]})["X"], prior.expand(2, 2))
+    assert network.marginals({"Y": []})["X"].shape == (0, 2)
+    assert torch.equal(network.marginals({"Y": None})["X"], prior)
 
 
 def test_tables_of_columns(network) -> None:
@@ -93,6 +105,12 @@ def test_names_and_conditions(network) -> None:
         network.log_probability({"X": 1}, given="Y")
     with pytest.raises(ValueError, match=r"\['X'\] are in values and in given"):
         network.log_probability({"X": 1}, given={"X": 1})
-    with pytest.raises(ValueError, match="n is a number of rows"):
+    with pytest.raises(ValueError, match="n is a whole number from 0"):
         network.sample(-1)
+    with pytest.raises(ValueError, match="count is a whole number from 1"):
+        network.most_probable(count=True)
+    assert network.sample(np.int64(2))["X"].shape == (2,)
+    assert network.most_probable(count=np.int64(2)).log_joint.shape == (2,)
+    with pytest.raises(ValueError, match="weights are finite"):
+        network.expected_statistics({"X": [0, 1]}, weights=torch.tensor([1.0, torch.nan]))
     assert network.joint_marginals([]) == []
