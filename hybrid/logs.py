@@ -88,10 +88,10 @@ class Log:
         numbers = {"epoch": float(state.epoch)}
         numbers |= {name: value for name, value in shown.items() if value is not None}
         numbers["seconds"] = math.nan if state.seconds is None else state.seconds
-        groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
-        for index, group in enumerate(groups):
-            name = "learning_rate" if len(groups) == 1 else f"learning_rate_{index}"
-            numbers[name] = float(group.get("lr", math.nan))
+        rates = [g.get("lr", math.nan) for o in state.optimizers for g in o.param_groups]
+        for index, rate in enumerate(rates):
+            name = "learning_rate" if len(rates) == 1 else f"learning_rate_{index}"
+            numbers[name] = float(rate)
         if state.skipped:
             numbers["skipped"] = float(state.skipped)
         if self._first:
