@@ -3,7 +3,7 @@
 Figures and data: posteriordb (Magnusson et al.), BSD-3-Clause, commit 28f8d3d6, in
 `posteriordb.json` beside this file. All ten by both methods, as a command::
 
-    python tests/support/posteriors.py            # or with names of posteriors
+    python tests/support/posteriors.py            # or with names; --quick for shorter chains
 """
 
 import json
@@ -199,11 +199,15 @@ def verdict(name: str, draws: Draws) -> tuple[float, float, float]:
 
 def main(names: list[str]) -> int:
     """Print the table; 1 if a posterior misses a limit."""
+    quick = "--quick" in names
+    chosen = [name for name in names if name != "--quick"]
+    sizes = {ChEES: {"warmup": 300, "draws": 300}, NUTS: {"warmup": 300, "draws": 500}}
     failed = 0
-    for name in names or list(MODELS):
+    for name in chosen or list(MODELS):
         for method in (ChEES(), NUTS()):
             begin = time.perf_counter()
-            draws = sample(posterior(name), method=method)
+            options = sizes[type(method)] if quick else {}
+            draws = sample(posterior(name), method=method, **options)
             seconds = time.perf_counter() - begin
             worst, size, reduction = verdict(name, draws)
             bad = worst > 4 or size < 1000 or reduction > 1.01

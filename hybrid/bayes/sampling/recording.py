@@ -25,7 +25,7 @@ _FUNCTIONS = {
     *("rsqrt", "rsub", "select", "sigmoid", "sin", "sqrt", "sub", "sum", "t", "tanh"),
     *("transpose", "unsqueeze", "where"),
 }
-_METHODS = {"expand", "view", "permute"}
+_METHODS = {"expand", "permute"}
 # The values that these make do not depend on their input's values.
 _SHAPE_ONLY = {
     *("empty_like", "full_like", "ones_like", "zeros_like"),
@@ -189,6 +189,8 @@ class _Recorder(TorchDispatchMode):
         return result
 
     def _call(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Node:
+        if name in ("view", "_unsafe_view"):  # a batch may lie in memory in another order
+            return self.graph.call_method("reshape", args, kwargs)
         if name in _METHODS:
             return self.graph.call_method(name, args, kwargs)
         if name in _FUNCTIONS and func.namespace == "aten":
