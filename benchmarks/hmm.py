@@ -39,6 +39,15 @@ def _errors(setups: dict[str, dict[str, Any]]) -> dict[str, float]:
     return found
 
 
+def _figures(seconds: list[float], processor: list[float]) -> tuple[float, float, float]:
+    """Milliseconds: minimum, median, median of processor time."""
+    return (
+        1e3 * min(seconds),
+        1e3 * statistics.median(seconds),
+        1e3 * statistics.median(processor),
+    )
+
+
 def main() -> int:
     """Print the table; 1 if somebody's gradients differ."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -51,13 +60,16 @@ def main() -> int:
     before = machine.load()
     running = {name: Process(entry, settings) for name, (entry, _) in _CONTESTANTS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in running}
+    processor: dict[str, list[float]] = {name: [] for name in running}
     try:
         setups = {name: process.ask(do="setup") for name, process in running.items()}
         errors = _errors(setups)
         while any(sum(taken) < chosen.seconds for taken in seconds.values()):
             for name, process in running.items():
                 count = max(1, int(0.05 / min(seconds[name]))) if seconds[name] else 1
-                seconds[name] += process.ask(do="step", count=count)["seconds"]
+                reply = process.ask(do="step", count=count)
+                seconds[name] += reply["seconds"]
+                processor[name] += reply["processor"]
     finally:
         for process in running.values():
             process.close()
@@ -67,15 +79,14 @@ def main() -> int:
         f"core, one thread. Load per core before and after: {before:.2f}, {machine.load():.2f}.\n\n"
         f"{versions}\n"
     )
-    lines = [head, "| | ms, minimum / median | ratio, minima / medians | floor | apart |"]
-    lines.append("| --- | --- | --- | --- | --- |")
-    ours = seconds[_OURS]
-    for name, taken in seconds.items():
+    lines = [head, "| | ms, minimum / median (of processor time) | ratios | floor | apart |"]
+    lines.append("| --- " * 5 + "|")
+    for name in running:
         entry, floor = _CONTESTANTS[name]
-        low, middle = min(taken), statistics.median(taken)
-        ratios = f"{low / min(ours):.3g} / {middle / statistics.median(ours):.3g}"
+        ours, theirs = (_figures(seconds[n], processor[n]) for n in (_OURS, name))
+        ratios = " / ".join(f"{a / b:.3g}" for a, b in zip(theirs, ours, strict=True))
         lines.append(
-            f"| {entry.title} | {1e3 * low:.3g} / {1e3 * middle:.3g} | {ratios} | "
+            f"| {entry.title} | {theirs[0]:.3g} / {theirs[1]:.3g} ({theirs[2]:.3g}) | {ratios} | "
             f"{'' if name == _OURS else f'≥ {floor:g}'} | {errors[name]:.0e} |"
         )
     text = "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 """What a contestant of `hmm.py` speaks, and the model that all of them compute.
 
     {"do": "setup"}              → loss, gradients, versions
-    {"do": "step", "count": 5}   → seconds of each step
+    {"do": "step", "count": 5}   → seconds of each step, and processor time
 
 A hidden Markov model of 16 states, 64 steps, 32 sequences; observations are normal with a mean for
 each state and scale 1, the first state is uniform. A step is the log-probability of the sequences
@@ -63,12 +63,13 @@ def serve(build: Callable[[], tuple[Callable[[], Tensor], tuple[Tensor, Tensor]]
                 reply = {"loss": value, "gradients": gradients}
                 reply["versions"] = versions | {"python": platform.python_version()}
             else:
-                seconds = []
+                seconds, processor = [], []
                 for _ in range(request["count"]):
-                    begin = time.perf_counter()
+                    begin, used = time.perf_counter(), time.process_time()
                     step()
+                    processor.append(time.process_time() - used)
                     seconds.append(time.perf_counter() - begin)
-                reply = {"seconds": seconds}
+                reply = {"seconds": seconds, "processor": processor}
         except Exception as error:  # whatever a peer raises is its result
             reply = {"error": f"{type(error).__name__}: {error}"[:500]}
         answers.write(json.dumps(reply) + "\n")
