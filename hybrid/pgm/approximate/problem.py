@@ -112,8 +112,8 @@ def pose(model: Model, observed: Observed, asked: int) -> Problem:
     """
     structure, count = model.structure, len(model.structure.names)
     above = asked | observed.some
-    for place in each(observed.leaves):
-        above |= structure.scope_masks[count + place]
+    for leaf in each(observed.leaves):
+        above |= structure.scope_masks[count + leaf]
     variables = tuple(each(structure.ancestors(above)))
     place = {number: k for k, number in enumerate(variables)}
     leaves = [count + k for k in each(observed.leaves) if structure.scopes[count + k]]
