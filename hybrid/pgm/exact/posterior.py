@@ -6,6 +6,7 @@ are right at zeros and can be differentiated again. Rows that leave the range of
 computed again with logarithms.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,6 +47,8 @@ def plain(tree: JunctionTree, tables: Sequence[Tensor], evidence: Evidence, sets
     """
     with torch.no_grad():
         found = run(tree, tables, evidence, sets)
+        if found is not None and found[0].amin().item() > -math.inf:
+            return found
         if found is None:
             parts = [_torch(tree, *part[2:], sets) for part in blocks(tree, tables, evidence)]
             found = _joined(parts)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from hybrid.pgm.networks.configurations import Mechanism, conditional_table, likelihood
+from hybrid.pgm.networks.nodes import Table
 from hybrid.pgm.networks.observation import Observed
 from hybrid.pgm.networks.structure import Structure
 
-__all__ = ["Model", "Supply"]
+__all__ = ["Kept", "Model", "Supply"]
 
 MOST_KEPT = 64
 
@@ -35,6 +36,49 @@ class Supply:
     tables: Sequence[Tensor]
     lead: int
     log_scale: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Tables as they were last read, and what they were read from.
+
+    Args:
+        tables: The tables.
+        holders: Where each fixed table holds its numbers; empty if some are made otherwise.
+        sources: These numbers.
+        versions: How often each had been changed.
+
+    Example:
+        >>> coin = Table([0.5, 0.5])
+        >>> kept = Kept.of((coin.probabilities(),), [coin])
+        >>> before = kept.current()
+        >>> _ = coin.get_buffer("values").copy_(torch.tensor([0.25, 0.75]))
+        >>> before, kept.current()
+        (True, False)
+    """
+
+    tables: tuple[Tensor, ...]
+    holders: Sequence[Mapping[str, Tensor | None]]
+    sources: Sequence[Tensor]
+    versions: Sequence[int]
+
+    @classmethod
+    def of(cls, tables: tuple[Tensor, ...], nodes: Sequence[Any]) -> "Kept":
+        """What these nodes have just given."""
+        if not all(type(node) is Table and not node.trainable for node in nodes):
+            return cls(tables, (), (), ())
+        sources = [node.get_buffer("values") for node in nodes]
+        if any(source.is_inference() for source in sources):
+            return cls(tables, (), (), ())
+        return cls(tables, [n._buffers for n in nodes], sources, [s._version for s in sources])
+
+    def current(self) -> bool:
+        """Whether nothing has changed since."""
+        if not self.holders:
+            return False
+        held = [holder["values"] for holder in self.holders]
+        same = all(map(operator.is_, held, self.sources))
+        return same and [source._version for source in self.sources] == self.versions
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +112,7 @@ class Model:
     draws: int | None = None
     context: Mapping[str, Tensor] | None = None
     replaced: Mapping[int, Tensor] | None = None
-    kept: dict[tuple[int, ...], tuple[Tensor, ...]] | None = None
+    kept: dict[tuple[int, ...], Kept] | None = None
 
     def part(self, start: int, stop: int) -> "Model":
         """The same network for the rows from ``start`` to ``stop``."""
@@ -147,17 +191,20 @@ class Model:
 
     def _kept_tables(self, numbers: tuple[int, ...]) -> tuple[Tensor, ...]:
         """Own tables; the very tuple of the last time where none has changed."""
-        tables = tuple([self.tables[number].probabilities() for number in numbers])
+        before = None if self.kept is None else self.kept.get(numbers)
+        if before is not None and before.current():
+            return before.tables
+        nodes = [self.tables[number] for number in numbers]
+        tables = tuple([node.probabilities() for node in nodes])
         if self.kept is None:
             return tables
-        before = self.kept.get(numbers)
-        if before is not None and all(map(operator.is_, before, tables)):
-            return before
+        if before is not None and all(map(operator.is_, before.tables, tables)):
+            return before.tables
         plain = torch._C._functorch.maybe_current_level() is None
         if plain and not any(table.requires_grad for table in tables):
             if len(self.kept) >= MOST_KEPT:
                 self.kept.clear()
-            self.kept[numbers] = tables
+            self.kept[numbers] = Kept.of(tables, nodes)
         return tables
 
 

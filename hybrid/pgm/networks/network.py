@@ -23,7 +23,7 @@ from hybrid.pgm.networks.conversion import (
     pgmpy_model,
 )
 from hybrid.pgm.networks.intervention import point_tables
-from hybrid.pgm.networks.model import Model
+from hybrid.pgm.networks.model import Kept, Model
 from hybrid.pgm.networks.observation import Observed, observe
 from hybrid.pgm.networks.program import Program
 from hybrid.pgm.networks.replacement import replacements
@@ -91,7 +91,7 @@ class BayesianNetwork(Answering):
         self.tables = nn.ModuleDict({safe_key(name): table for name, table in parts.tables.items()})
         self.laws = nn.ModuleDict({safe_key(name): law for name, law in parts.laws.items()})
         self.register_buffer("unit", torch.ones((), dtype=torch.float64), persistent=False)
-        self._kept: dict[tuple[int, ...], tuple[Tensor, ...]] = {}
+        self._kept: dict[tuple[int, ...], Kept] = {}
         tried(self, list(self._mechanisms().values()), self.unit)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -227,7 +227,7 @@ class BayesianNetwork(Answering):
             refuse_vmap(evidence, context, tables, dict(self.named_parameters()))
         structure, unit = self._structure, self.unit
         mechanisms = self._mechanisms() if self._orders else {}
-        contextual, leaves = self._readers(mechanisms)
+        contextual, leaves = self._readers(mechanisms) if mechanisms else ([], {})
         evidence, context = apart(evidence, context, self.graph.nodes)
         found, batch = contexts(context, contextual)
         seen = observe(structure, self._labels, leaves, evidence, batch, unit.device)

@@ -317,10 +317,13 @@ def _extent(
     """The variables observed in some and in all rows; states are checked to be in range."""
     if not states.numel():
         return 0, 0
-    lows, highs = torch.aminmax(states, dim=1)
+    if states.shape[1] == 1:
+        pairs = [(state, state) for (state,) in states.tolist()]
+    else:
+        lows, highs = torch.aminmax(states, dim=1)
+        pairs = list(zip(lows.tolist(), highs.tolist(), strict=True))
     some = known = 0
     sizes = structure.cardinalities
-    pairs: Iterable[tuple[int, int]] = zip(lows.tolist(), highs.tolist(), strict=True)
     for number, (low, high) in zip(numbers, pairs, strict=True):
         if low < -1 or high >= sizes[number]:
             _out_of_range(structure, labels, number, states[list(numbers).index(number)])
