@@ -311,14 +311,14 @@ class HiddenMarkovModel(nn.Module):
     def _initial(self, context: Tensor) -> Tensor:
         """Log probabilities ``(*lead, K)``."""
         if isinstance(self.initial, Table):
-            return _log(self.initial.probabilities())
+            return self.initial.log_probabilities()
         context = in_dtype_of(self.initial, context)
         return _log_states(law_at(self.initial, context), self.initial, self.cardinality)
 
     def _transition(self, context: Tensor) -> Tensor:
         """Log probabilities ``(*lead, T - 1 or 1, K, K)``."""
         if isinstance(self.transition, Table):
-            table = _log(self.transition.probabilities())
+            table = self.transition.log_probabilities()
             return table if table.dim() == 3 else table.unsqueeze(0)
         context = in_dtype_of(self.transition, context)
         law = law_at(self.transition, _with_states(context, self.cardinality))
@@ -328,7 +328,7 @@ class HiddenMarkovModel(nn.Module):
         """Distribution of one observation, batch shape ``(*lead, K)`` or one that broadcasts."""
         if isinstance(self.emission, Table):
             # From logs: from probabilities it would put a small number in place of zero.
-            return Categorical(logits=_log(self.emission.probabilities()), validate_args=False)
+            return Categorical(logits=self.emission.log_probabilities(), validate_args=False)
         context = in_dtype_of(self.emission, context)
         return law_at(self.emission, _with_states(context, self.cardinality))
 
@@ -385,9 +385,3 @@ def _log_states(law: Any, part: nn.Module, states: int) -> Tensor:
     shaped = values.reshape(-1, *(1,) * len(law.batch_shape))
     logs: Tensor = law.log_prob(shaped)
     return logs.movedim(0, -1)
-
-
-def _log(probabilities: Tensor) -> Tensor:
-    """Logs whose gradient at zero is zero: what is impossible stays so."""
-    positive = probabilities > 0
-    return torch.where(positive, probabilities, 1).log().masked_fill(~positive, -torch.inf)

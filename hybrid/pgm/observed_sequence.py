@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from jaxtyping import Float, Int, Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from causal.draws import seeded, uniform
@@ -140,9 +140,9 @@ class ObservedSequence(TorchDistribution):
         unary = logs.expand(*batch, self.steps, self.states)
         if hidden is not None:
             unary = unary.masked_fill(hidden.unsqueeze(-1), 0)
-        first = self.initial.to(unary).unsqueeze(-2).expand(*batch, 1, -1)
-        unary = torch.cat([unary[..., :1, :] + first, unary[..., 1:, :]], -2)
-        return Chain(unary, self.transition.to(unary), lengths)
+        # One sum over all steps: its gradient needs no copies, those of slices do.
+        first = nn.functional.pad(self.initial.to(unary).unsqueeze(-2), (0, 0, 0, self.steps - 1))
+        return Chain(unary + first, self.transition.to(unary), lengths)
 
     def log_prob(self, value: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Log density of the observations; -inf where no path of states can emit them."""
@@ -239,13 +239,13 @@ class ObservedSequence(TorchDistribution):
         missing = value.isnan() if value.is_floating_point() else torch.zeros_like(value).bool()
         if support.is_discrete:
             missing = missing | (value == -1)
-        each = missing.flatten(-dims) if dims else missing.unsqueeze(-1)
-        hidden = each.all(-1)
+        each = missing.flatten(-dims) if dims else missing
+        hidden = each.all(-1) if dims else each
         over = None if lengths is None else ended(lengths, self.steps)
         _check_symbols(value, support, hidden if over is None else hidden | over)
-        partly = each.any(-1) & ~hidden
-        partly = partly if over is None else partly & ~over
-        if bool(partly.any()):
+        partly = each.any(-1) & ~hidden if dims else None
+        partly = partly if over is None or partly is None else partly & ~over
+        if partly is not None and bool(partly.any()):
             raise ValueError(
                 f"{_place(partly)}: the observation is NaN in part; give all of it, "
                 "or NaN in every entry for a step that was not observed"

@@ -144,6 +144,16 @@ class Table(nn.Module):
             return floor.softmax(-1)
         return self._kept(cast(Tensor, self._buffers["values"]), self._checked)
 
+    def log_probabilities(self) -> Tensor:
+        """Logarithms of the table, whose gradient at zeros is zero: what is impossible stays so."""
+        if self.trainable:
+            never = ~self.get_buffer("positive")
+            logs = self.logits.masked_fill(never, -torch.inf).log_softmax(-1)
+            return logs.masked_fill(never, -torch.inf)
+        values = self.probabilities()
+        never = values <= 0
+        return torch.where(never, 1.0, values).log().masked_fill(never, -torch.inf)
+
     def _checked(self, values: Tensor) -> Tensor:
         """The table with rounding divided out."""
         wrapped = torch._C._functorch.maybe_current_level() is not None
