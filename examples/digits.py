@@ -15,7 +15,9 @@ exactly, so each image trains the backbone by whatever is known about it. Compar
 - "and at test": that law, told the observer's answers about the test images as well.
 
 Each is calibrated by one temperature, found on held-out images with digits. The table shows means
-and standard deviations over seeds (which images have what, initial weights, batches).
+and standard deviations over seeds (which images have what, initial weights, batches): the answers
+bring accuracy from 0.70 to 0.83 (0.88 where they are also there at test). Both laws are too sure at
+first; one temperature mends the one with answers, while 60 digits leave the plain one beyond it.
 
     python examples/digits.py           # about a minute on one core
     python examples/digits.py --quick
