@@ -22,6 +22,11 @@ __all__ = ["Density", "Potential", "potential", "spread_out"]
 _ATTEMPTS = 100
 
 
+def _no_reason(position: Tensor) -> str:
+    """Say that nothing is known of why the density is not finite at ``position``."""
+    return f"the density is zero or not a number at {position.tolist()[:5]}"
+
+
 @dataclass(frozen=True)
 class Density:
     r"""A density :math:`\pi(q) \propto e^{-U(q)}` on unconstrained vectors, from some model.
@@ -48,7 +53,7 @@ class Density:
     example: Tensor
     starts: Callable[[int, torch.Generator], Tensor]
     named: Callable[[Tensor], dict[str, Tensor]]
-    complaint: Callable[[Tensor], str] = lambda _: "the density is zero or not a number"
+    complaint: Callable[[Tensor], str] = _no_reason
 
 
 @dataclass(frozen=True)
