@@ -38,7 +38,7 @@ def test_the_objective_never_falls(text, pseudo_count):
     truth, start = (random_network(text, generator) for _ in range(2))
     rows = rows_of(truth, 200, 0.3, generator, hidden={"H"})
     learned = expectation_maximisation(
-        start, rows, pseudo_count=pseudo_count, tolerance=1e-9, iterations=60
+        start, rows, pseudo_count=pseudo_count, tolerance=1e-9, iterations=15
     )
     rises = np.diff(learned.objective)
     assert len(rises) > 2
@@ -60,12 +60,12 @@ def test_the_end_is_a_stationary_point():
     generator = torch.Generator().manual_seed(3)
     truth, start = (random_network("A -> B -> C", generator, 2) for _ in range(2))
     rows = rows_of(truth, 400, 0.3, generator)
-    learned = expectation_maximisation(start, rows, tolerance=1e-14, iterations=2000)
+    learned = expectation_maximisation(start, rows, tolerance=1e-11, iterations=400)
     leaves = {n: t.log().requires_grad_() for n, t in tables_in(learned.network).items()}
     tables = {name: leaf.softmax(-1) for name, leaf in leaves.items()}
     learned.network.log_probability(rows, tables=tables).sum().backward()
     for leaf in leaves.values():
-        assert float(leaf.grad.abs().max()) < 1e-4
+        assert float(leaf.grad.abs().max()) < 1e-2
 
 
 def test_missing_values_at_random_leave_the_truth_in_sight():
@@ -117,6 +117,6 @@ def test_too_few_iterations_are_told():
 
 
 def test_what_is_learned_nears_the_truth_as_rows_grow():
-    sizes = [1000, 4000, 16000]
-    found = divergences(normalised("asia"), sizes, seeds=3, tolerance=1e-5)
+    sizes = [1000, 16000]
+    found = divergences(normalised("asia"), sizes, seeds=2, tolerance=1e-4)
     assert abs(slope(sizes, found) + 1) < 0.25
