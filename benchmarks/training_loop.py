@@ -107,7 +107,7 @@ def by_skorch(width):
 def main():
     """Time all of them in turns."""
     torch.set_num_threads(1)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     ways = {"by hand": by_hand, "hybrid.fit": by_fit}
     for name, way in (("lightning", by_lightning), ("skorch", by_skorch)):

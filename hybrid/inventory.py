@@ -107,7 +107,7 @@ def _parts(module: nn.Module, depth: int) -> Iterator[Part]:
             type(part).__name__,
             sum(map(_numbers, parameters)),
             sum(map(_numbers, trained)),
-            sum(_numbers(tensor) * tensor.element_size() for tensor in held),
+            sum(_numbers(tensor) * tensor.dtype.itemsize for tensor in held),
             note,
         )
 

@@ -56,7 +56,7 @@ class Record:
             and callable(getattr(callback, "load_state_dict", None))
         ]
         self._unwritten = {
-            name: (id(buffer), buffer._version) for name, buffer in self._left_out().items()
+            name: (buffer, buffer._version) for name, buffer in self._left_out().items()
         }
 
     def capture(
@@ -143,12 +143,15 @@ class Record:
         return {name: b for name, b in self.objective.named_buffers() if name not in kept}
 
     def _written(self) -> dict[str, Tensor]:
-        return {
-            name: buffer
-            for name, buffer in self._left_out().items()
-            if self._unwritten.get(name) != (id(buffer), buffer._version)
-            and buffer.layout is torch.strided
-        }
+        """Those of them that were replaced or written to since the start."""
+        found = {}
+        for name, buffer in self._left_out().items():
+            before, version = self._unwritten.get(name, (None, 0))
+            if buffer.layout is torch.strided and (
+                buffer is not before or buffer._version != version
+            ):
+                found[name] = buffer
+        return found
 
     def _write(self, buffers: Mapping[str, Tensor]) -> None:
         for name, saved in buffers.items():
