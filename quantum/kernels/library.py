@@ -1,22 +1,17 @@
-"""Loads the compiled kernel, the widest instruction set that this machine runs (floor 0)."""
+"""Loads the compiled kernel, the widest instruction set that this machine runs (floor 1)."""
 
 import ctypes
 import functools
 import logging
-import os
-import platform
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import numpy as np
 
+from quantum.kernels.loading import load_widest, path_of, runs_here
+
 __all__ = ["Circuit", "available", "instruction_set", "load"]
 
 _log = logging.getLogger("quantum")
-_FOLDER = "libraries"
-_SETS = ("avx512", "avx2", "portable")
-_SUFFIX = {"Darwin": ".dylib", "Windows": ".dll"}.get(platform.system(), ".so")
-_ENGINE = "BORROMEAN_ENGINE"  # "torch" switches the kernel off
 
 
 @functools.cache
@@ -27,22 +22,8 @@ def load() -> ctypes.CDLL | None:
         >>> load() is load()
         True
     """
-    if os.environ.get(_ENGINE, "").lower() == "torch":
-        return None
-    limit = os.environ.get(_ENGINE, "").lower()
-    for name in _SETS[_SETS.index(limit) if limit in _SETS else 0 :]:
-        path = _path(name)
-        if path is None or not _runs(name):
-            continue
-        try:
-            return _declared(ctypes.CDLL(str(path)))
-        except OSError as error:
-            _log.warning("the compiled circuit kernel %s does not load: %s", path.name, error)
-    _log.warning(
-        "no compiled circuit kernel is installed: circuits run in PyTorch, several times slower; "
-        "reinstall borromean where a C++ compiler is found"
-    )
-    return None
+    found = load_widest(_path, _runs, _log, "circuit kernel", "circuits run")
+    return None if found is None else _declared(found)
 
 
 def available() -> bool:
@@ -67,31 +48,11 @@ def instruction_set() -> str | None:
 
 
 def _path(name: str) -> Path | None:
-    """Where a library lies: beside this file, or where an editable installation put it."""
-    folders = [Path(__file__).parent / _FOLDER]
-    try:
-        installed = distribution("borromean").locate_file(f"quantum/kernels/{_FOLDER}")
-        folders.append(Path(str(installed)))
-    except PackageNotFoundError:
-        pass
-    for folder in folders:
-        path = folder / f"libborromean_{name}{_SUFFIX}"
-        if path.is_file():
-            return path
-    return None
+    return path_of("quantum/kernels/libraries", f"libborromean_{name}")
 
 
 def _runs(name: str) -> bool:
-    """Whether this machine has the instructions of a library; the portable one knows."""
-    if name == "portable":
-        return True
-    portable = _path("portable")
-    try:
-        return portable is not None and bool(
-            ctypes.CDLL(str(portable)).borromean_supports(name.encode())
-        )
-    except (OSError, AttributeError):
-        return False
+    return runs_here(_path, "borromean_supports", name)
 
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:

@@ -1,21 +1,15 @@
-"""Loads the compiled kernel, the widest instruction set that this machine runs (floor 0)."""
+"""Loads the compiled kernel, the widest instruction set that this machine runs (floor 1)."""
 
-import contextlib
 import ctypes
 import functools
 import logging
-import os
-import platform
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+
+from quantum.kernels.loading import load_widest, path_of, runs_here
 
 __all__ = ["available", "instruction_set", "load"]
 
 _log = logging.getLogger("hybrid")
-_HERE = "hybrid/pgm/kernels/libraries"
-_SETS = ("avx512", "avx2", "portable")
-_SUFFIX = {"Darwin": ".dylib", "Windows": ".dll"}.get(platform.system(), ".so")
-_ENGINE = "BORROMEAN_ENGINE"  # "torch" switches the kernel off, a set's name is the widest one used
 
 
 @functools.cache
@@ -26,22 +20,8 @@ def load() -> ctypes.CDLL | None:
         >>> load() is load()
         True
     """
-    limit = os.environ.get(_ENGINE, "").lower()
-    if limit == "torch":
-        return None
-    for name in _SETS[_SETS.index(limit) if limit in _SETS else 0 :]:
-        path = _path(name)
-        if path is None or not _runs(name):
-            continue
-        try:
-            return _declared(ctypes.CDLL(str(path)))
-        except OSError as error:
-            _log.warning("the compiled inference kernel %s does not load: %s", path.name, error)
-    _log.warning(
-        "no compiled inference kernel is installed: graphical models run in PyTorch, several times "
-        "slower; reinstall borromean where a C++ compiler is found"
-    )
-    return None
+    found = load_widest(_path, _runs, _log, "inference kernel", "graphical models run")
+    return None if found is None else _declared(found)
 
 
 def available() -> bool:
@@ -66,25 +46,11 @@ def instruction_set() -> str | None:
 
 
 def _path(name: str) -> Path | None:
-    """Where a library lies: beside this file, or where an editable installation put it."""
-    folders = [Path(__file__).parent / "libraries"]
-    with contextlib.suppress(PackageNotFoundError):
-        folders.append(Path(str(distribution("borromean").locate_file(_HERE))))
-    paths = (folder / f"libborromean_pgm_{name}{_SUFFIX}" for folder in folders)
-    return next((path for path in paths if path.is_file()), None)
+    return path_of("hybrid/pgm/kernels/libraries", f"libborromean_pgm_{name}")
 
 
 def _runs(name: str) -> bool:
-    """Whether this machine has the instructions of a library; the portable one knows."""
-    if name == "portable":
-        return True
-    portable = _path("portable")
-    try:
-        return portable is not None and bool(
-            ctypes.CDLL(str(portable)).borromean_pgm_supports(name.encode())
-        )
-    except (OSError, AttributeError):
-        return False
+    return runs_here(_path, "borromean_pgm_supports", name)
 
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:

@@ -13,7 +13,7 @@ import torch
 
 import quantum
 from hybrid.doctor import examine
-from quantum.kernels import executor, library
+from quantum.kernels import executor, library, loading
 
 SCRIPT = """
 import ctypes, logging, sys
@@ -79,7 +79,7 @@ def test_without_the_library_circuits_run_in_torch_and_it_is_said_once(absent, c
 
 
 @pytest.mark.skipif(not library.available(), reason="no compiled kernel in this installation")
-@pytest.mark.parametrize("name", library._SETS)
+@pytest.mark.parametrize("name", loading.SETS)
 def test_instruction_sets_agree(name):
     path = library._path(name)
     if path is None or not library._runs(name):

@@ -11,6 +11,7 @@ from hybrid.pgm.evidence import Evidence
 from hybrid.pgm.kernels import execution, library
 from hybrid.pgm.kernels.plan import Mode, Plan
 from hybrid.pgm.trees.tree import junction_tree
+from quantum.kernels import loading
 
 pytestmark = pytest.mark.skipif(
     not library.available(), reason="no compiled kernel in this installation"
@@ -114,7 +115,7 @@ def test_lanes_agree(lanes):
     close(marginals, torch.cat([part.flatten(1) for part in expected[1]], 1))
 
 
-@pytest.mark.parametrize("name", library._SETS)
+@pytest.mark.parametrize("name", loading.SETS)
 def test_instruction_sets_agree(name, monkeypatch):
     path = library._path(name)
     if path is None or not library._runs(name):
