@@ -12,9 +12,9 @@ __all__ = ["Joint"]
 class Joint(Protocol):
     r"""Named variables with a joint probability that can be evaluated and sampled.
 
-    `causal.Factor`, `causal.SCM` and `hybrid.pgm.BayesianNetwork` fulfil it. An implementation may take further keyword
-    arguments (``generator``, ``draws``, ``do``), and one whose supports are all finite also has
-    ``factor()``, the whole table.
+    `causal.Factor`, `causal.SCM` and `hybrid.pgm.BayesianNetwork` fulfil it. An implementation may
+    take further keyword arguments (``generator``, ``draws``, ``do``), and one whose supports are
+    all finite also has ``factor()``, the whole table.
 
     Example:
         >>> import torch
