@@ -203,7 +203,7 @@ def main(names: list[str]) -> int:
     """Print the table; 1 if a posterior misses a limit."""
     quick = "--quick" in names
     chosen = [name for name in names if name != "--quick"]
-    sizes = {ChEES: {"warmup": 300, "draws": 300}, NUTS: {"chains": 2, "warmup": 200, "draws": 300}}
+    sizes = {ChEES: {"warmup": 300, "draws": 300}, NUTS: {"chains": 2, "warmup": 200, "draws": 800}}
     failed = 0
     for name in chosen or list(MODELS):
         for method in (ChEES(), NUTS()):

@@ -43,7 +43,14 @@ def test_a_conjugate_posterior(method) -> None:
 
 def test_reference_posteriors() -> None:
     """Three of the ten, in a process without type checks in inner loops; the command runs all."""
-    command = [sys.executable, posteriors.__file__, "--quick", "arK", "blr", "gp_regr"]
+    command = [
+        sys.executable,
+        posteriors.__file__,
+        "--quick",
+        "arK",
+        "blr",
+        "eight_schools_noncentered",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 
