@@ -16,7 +16,7 @@ import sys
 import numpy as np
 import pyagrum
 
-EXPLAINED = 50  # rows whose most probable states are asked for: mostly in vain, and that takes long
+EXPLAINED = 10  # rows whose most probable states are asked for: mostly in vain, and that takes long
 
 
 def bayes_net(parents: dict[str, list[str]], tables: dict[str, np.ndarray]) -> pyagrum.BayesNet:
