@@ -23,7 +23,7 @@ from environments import DEFAULT_CACHE
 from peers.cases import Case
 
 _NAMES = ("ours", "default_qubit", "quimb_jax", "tuned_jax")
-_LARGEST = {"default_qubit": 16, "quimb_jax": 12}  # wires; beyond them a sweep takes an hour
+_LARGEST = {"default_qubit": 14, "quimb_jax": 12}  # wires; beyond them: 20 GB, an hour
 
 
 @dataclass(frozen=True)
