@@ -38,7 +38,7 @@ def hidden(states: np.ndarray, share: float, random: np.random.Generator) -> np.
 
 
 def write_case(path: Path, network: Description, evidence: np.ndarray) -> None:
-    """The file that `pgm_agrum.py` reads."""
+    """The file that `benchmarks/peers/pyagrum_answers.py` reads."""
     parents = json.dumps({name: list(above) for name, above in network.parents.items()})
     tables = {f"t{i}": table for i, table in enumerate(network.tables.values())}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ def pyagrum_answers(
     if not answers.exists():
         random = np.random.default_rng(0)
         write_case(case, network, hidden(sampled(network, rows, random), 0.1, random))
-        program = Path(__file__).with_name("pgm_agrum.py")
+        program = Path(__file__).parents[2] / "benchmarks/peers/pyagrum_answers.py"
         subprocess.run([str(python), str(program), str(case), str(answers)], check=True)
     with np.load(case) as held:
         evidence = held["evidence"]

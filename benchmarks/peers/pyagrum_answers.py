@@ -1,6 +1,6 @@
-"""What pyAgrum says about rows of evidence; `pgm_references.py` runs it elsewhere.
+"""What pyAgrum says about rows of evidence; `tests/support/pgm_references.py` runs it elsewhere.
 
-    python pgm_agrum.py CASE.npz ANSWERS.npz
+    python pyagrum_answers.py CASE.npz ANSWERS.npz
 
 The case holds ``parents`` (JSON), a table ``t0``, ``t1``, … for each variable, its parents first,
 and ``evidence`` (rows, variables), −1 for what was not observed. The answers hold the marginals
