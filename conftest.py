@@ -17,7 +17,7 @@ BUDGETS = {
     "README.md": 45,
     "tests": 90,
     "tests/causal": 300,
-    "tests/hybrid": 150,
+    "tests/hybrid": 420,
     "tests/quantum": 420,
 }
 ROOT = Path(__file__).parent

@@ -20,6 +20,7 @@ def deferred(active: bool = True) -> Iterator[list[int]]:
 
     Example:
         >>> import signal
+        >>> before = signal.signal(signal.SIGINT, signal.default_int_handler)
         >>> try:
         ...     with deferred() as caught:
         ...         signal.raise_signal(signal.SIGINT)
@@ -28,6 +29,7 @@ def deferred(active: bool = True) -> Iterator[list[int]]:
         ...     print("now")
         still here [2]
         now
+        >>> _ = signal.signal(signal.SIGINT, before)
     """
     caught: list[int] = []
     if not active or threading.current_thread() is not threading.main_thread():

@@ -227,6 +227,15 @@ class Press:
         return None
 
 
+@pytest.fixture
+def _listening():
+    """Ctrl-C as in a terminal: a process that was started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_listening")
 @pytest.mark.parametrize("step", [0, 4])
 def test_ctrl_c_finishes_the_step_keeps_it_and_resumes(tmp_path, step):
     before = signal.getsignal(signal.SIGINT)

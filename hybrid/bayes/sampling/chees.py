@@ -176,7 +176,8 @@ class _Chains:
             if i < ends[-1] and (not first or i >= 0.8 * ends[0]):
                 self.moments.add(self.place.position)
             if i + 1 in ends:
-                self.metric = self.moments.metric()
+                if self.moments.count > 1:  # a short warm-up may end before any was kept
+                    self.metric = self.moments.metric()
                 self.moments.clear()
                 step = rough_step(
                     self._acceptance_of_one, self.steps.average, self.method.acceptance

@@ -171,7 +171,7 @@ def transition(
         ...     normal, Kinetic(np.ones(1)), start, np.ones(1), 0.5, 10, noise.random
         ... )
         >>> moved.leaps, moved.diverged
-        (7, False)
+        (3, False)
     """
     work = _Trajectory(both, kinetic, step, random)
     here = _End(start, momentum, kinetic.velocity(momentum))
