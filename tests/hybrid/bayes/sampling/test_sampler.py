@@ -101,7 +101,7 @@ def test_an_objective_is_sampled_over_its_parameters() -> None:
         (conjugate, (torch.zeros(3),), {"warmup": 3}, "warm-up"),
         (conjugate, (torch.zeros(3),), {"method": NUTS(), "warmup": 3}, "warm-up"),
         (conjugate, (torch.zeros(3),), {"draws": 0}, "draws must be at least 1"),
-        (nn.MSELoss(), (torch.zeros(3),), {}, "."),
+        (nn.MSELoss(), (torch.zeros(3),), {}, "target"),
     ],
 )
 def test_refusals(model, args, options, message) -> None:
