@@ -60,7 +60,12 @@ def _searched(columns: Mapping[str, Tensor], method: str, options: Mapping[str, 
         search = GES(return_type="dag", **({"scoring_method": "bic-d"} | dict(options)))
     else:
         chosen = {"scoring_method": "bic-d", "show_progress": False} | dict(options)
-        search = HillClimbSearch(return_type="dag", **chosen)
+
+        class Ordered(HillClimbSearch):  # of equal steps the first by name, not by Python's hashes
+            def _legal_operations_dag(self, *args: Any, **kwargs: Any) -> Any:
+                return sorted(super()._legal_operations_dag(*args, **kwargs))
+
+        search = Ordered(return_type="dag", **chosen)
     return search.fit(frame).causal_graph_
 
 
