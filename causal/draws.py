@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
+    "ALONE",
     "Random",
     "divergence",
     "drawing",
@@ -29,7 +30,9 @@ __all__ = [
 _FIXED: ContextVar[Mapping[int, int | None]] = ContextVar("borromean_fixed")
 _HELD: ContextVar[Mapping[int, Any]] = ContextVar("borromean_held")
 _DRAWING: ContextVar[bool] = ContextVar("borromean_drawing", default=False)
-_SEEDING = threading.RLock()
+# Torch's global generators and Pyro's stack of handlers belong to the process. One lock for both,
+# so that no two threads wait for each other.
+ALONE = threading.RLock()
 
 
 @runtime_checkable
@@ -184,7 +187,7 @@ def seeded(generator: torch.Generator | None) -> Iterator[None]:
     seed = torch.randint(2**62, (), generator=generator, device=generator.device).item()
     cuda = torch.cuda.is_initialized()
     devices = list(range(torch.cuda.device_count())) if cuda else []
-    with _SEEDING, torch.random.fork_rng(devices):
+    with ALONE, torch.random.fork_rng(devices):
         torch.default_generator.manual_seed(int(seed))
         if cuda:
             torch.cuda.manual_seed_all(int(seed))

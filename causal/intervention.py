@@ -14,13 +14,12 @@ from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor
 
 from causal.cases import acted
+from causal.draws import ALONE
 from causal.law import as_pyro
 
-__all__ = ["PROGRAMS", "do"]
+__all__ = ["do"]
 
 _MARK = "_intervened"
-# Pyro keeps one stack of handlers for all threads: one thread at a time runs programs.
-PROGRAMS = threading.RLock()
 
 
 class do(Messenger):  # noqa: N801 - a verb, as in the do-calculus
@@ -69,11 +68,11 @@ class do(Messenger):  # noqa: N801 - a verb, as in the do-calculus
         self._set: dict[str, Tensor] = {}
 
     def __enter__(self) -> "do":  # noqa: PYI034 - the run-time checks of the tests know no Self
-        PROGRAMS.acquire()
+        ALONE.acquire()
         try:
             super().__enter__()
         except BaseException:
-            PROGRAMS.release()
+            ALONE.release()
             raise
         self._seen, self._set, self._thread = {}, {}, threading.get_ident()
         return self
@@ -87,7 +86,7 @@ class do(Messenger):  # noqa: N801 - a verb, as in the do-calculus
         try:
             super().__exit__(kind, error, trace)
         finally:
-            PROGRAMS.release()
+            ALONE.release()
         missed = sorted(set(self.values) - set(self._seen))
         sites, self._seen, self._set = sorted(self._seen), {}, {}
         if missed and kind is None:

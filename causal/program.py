@@ -9,10 +9,9 @@ from pyro.poutine.runtime import am_i_wrapped
 from torch import Tensor, nn
 
 from causal.columns import Mechanisms, Table
-from causal.draws import Random, divergence, fixed
+from causal.draws import ALONE, Random, divergence, fixed
 from causal.graph import Graph
 from causal.guide import guided, split
-from causal.intervention import PROGRAMS
 from causal.law import as_pyro
 
 __all__ = ["empty_program", "guide_program", "model_program"]
@@ -88,7 +87,7 @@ def model_program(
     rows = model.rows({} if data is None else data)
     n = _length(rows, n, data_size)
     values: dict[str, Tensor] = {}
-    with PROGRAMS, fixed(module):
+    with ALONE, fixed(module):
         random = any(isinstance(part, Random) for part in module.modules())
         if random and am_i_wrapped():  # outside of inference there is no density
             pyro.factor(_site(model.graph, "divergence"), -divergence(module))
@@ -119,7 +118,7 @@ def guide_program(
     if not model.hidden:
         return
     _register(module)
-    with PROGRAMS, fixed(module), _units(model, n, data_size):
+    with ALONE, fixed(module), _units(model, n, data_size):
         law: Any = as_pyro(guided(model, rows, (n,)))
         name = _site(model.graph, "hidden")
         columns = pyro.sample(name, law, infer={"is_auxiliary": True})

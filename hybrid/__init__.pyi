@@ -10,26 +10,26 @@ from hybrid import pgm as pgm
 from hybrid import plots as plots
 from hybrid import testing as testing
 from hybrid import uncertainty as uncertainty
-from hybrid.archive import CheckpointError as CheckpointError
-from hybrid.averaging import Average as Average
-from hybrid.callbacks import Callback as Callback
-from hybrid.callbacks import EarlyStopping as EarlyStopping
-from hybrid.callbacks import Schedule as Schedule
-from hybrid.checkpoint import load as load
-from hybrid.checkpoint import save as save
-from hybrid.gradients import Clip as Clip
-from hybrid.guard import NonFiniteError as NonFiniteError
-from hybrid.history import History as History
 from hybrid.inventory import summary as summary
-from hybrid.logs import CSVWriter as CSVWriter
-from hybrid.logs import Log as Log
-from hybrid.logs import TensorBoardWriter as TensorBoardWriter
 from hybrid.prediction import Prediction as Prediction
 from hybrid.prediction import predict as predict
-from hybrid.runtime import Checkpoints as Checkpoints
-from hybrid.runtime import Runtime as Runtime
-from hybrid.schedules import warm_up as warm_up
-from hybrid.trainer import fit as fit
+from hybrid.storage.archive import CheckpointError as CheckpointError
+from hybrid.storage.checkpoint import load as load
+from hybrid.storage.checkpoint import save as save
+from hybrid.training.averaging import Average as Average
+from hybrid.training.callbacks import Callback as Callback
+from hybrid.training.callbacks import EarlyStopping as EarlyStopping
+from hybrid.training.callbacks import Schedule as Schedule
+from hybrid.training.gradients import Clip as Clip
+from hybrid.training.guard import NonFiniteError as NonFiniteError
+from hybrid.training.history import History as History
+from hybrid.training.logs import CSVWriter as CSVWriter
+from hybrid.training.logs import Log as Log
+from hybrid.training.logs import TensorBoardWriter as TensorBoardWriter
+from hybrid.training.runtime import Checkpoints as Checkpoints
+from hybrid.training.runtime import Runtime as Runtime
+from hybrid.training.schedules import warm_up as warm_up
+from hybrid.training.trainer import fit as fit
 
 __all__ = [
     "Average",

@@ -1,4 +1,4 @@
-"""What a model consists of: parts, parameters, posteriors, circuits, bytes (floor 0)."""
+"""What a model consists of: parts, parameters, posteriors, circuits, bytes (floor 1)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

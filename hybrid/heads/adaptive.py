@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from causal.noise import NoiseNotRecoverable, abduct, replay
 from hybrid.heads.head import Head, attach, entries, joined, vector_shape
 from hybrid.heads.normal import SMALLEST_SCALE, UNIT_SCALE
-from hybrid.robust import log_partition, robust
+from hybrid.losses.barron import log_partition, robust
 
 __all__ = ["AdaptiveRobust", "RobustDistribution"]
 
@@ -23,7 +23,7 @@ __all__ = ["AdaptiveRobust", "RobustDistribution"]
 class RobustDistribution(TorchDistribution):
     r"""Law with density :math:`e^{-\rho((y - \mu) / c, \alpha)} / (c\, Z(\alpha))`.
 
-    ρ is Barron's general loss (`hybrid.robust.robust`); α = 2 is the normal law with deviation c,
+    ρ is Barron's general loss (`hybrid.losses.robust`); α = 2 is the normal law with deviation c,
     α = 0 a Cauchy law. Mean and variance have no closed form.
 
     Args:

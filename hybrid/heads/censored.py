@@ -18,7 +18,7 @@ from torch.special import erfcx, log_ndtr, ndtr, ndtri
 
 from causal.draws import uniform
 from causal.noise import abduct, replay
-from hybrid.scores import closed_crps
+from hybrid.losses.scores import closed_crps
 
 __all__ = ["Censored"]
 

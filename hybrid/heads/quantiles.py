@@ -13,7 +13,7 @@ from torch.distributions import Distribution, constraints
 from torch.nn import functional as F
 
 from hybrid.heads.head import Head, attach, entries, joined, vector_shape
-from hybrid.scores import closed_crps
+from hybrid.losses.scores import closed_crps
 
 __all__ = ["Quantile", "QuantileDistribution"]
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from causal.draws import fixed
 from causal.law import as_pyro, draw_from, is_integer, law_at, log_probability_of, states_of
-from hybrid.packing import same_bits
-from hybrid.runtime import dtype_of
+from hybrid.storage.packing import same_bits
 from hybrid.testing.contract import Clauses, fresh, own_randomness, trainable
+from hybrid.training.runtime import dtype_of
 
 __all__ = ["check_law"]
 

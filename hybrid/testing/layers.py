@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from hybrid.packing import same_bits
-from hybrid.runtime import dtype_of
+from hybrid.storage.packing import same_bits
 from hybrid.testing.contract import Clauses, flat, fresh, own_randomness, trainable
+from hybrid.training.runtime import dtype_of
 
 __all__ = ["check_layer"]
 

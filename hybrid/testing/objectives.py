@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from hybrid.step import evaluate
 from hybrid.testing.contract import Clauses, own_randomness, trainable
+from hybrid.training.step import evaluate
 
 __all__ = ["check_objective"]
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from hybrid.archive import CheckpointError
-from hybrid.checkpoint import load
-from hybrid.runtime import Checkpoints, Runtime
-from hybrid.trainer import fit
+from hybrid.storage.archive import CheckpointError
+from hybrid.storage.checkpoint import load
+from hybrid.training.runtime import Checkpoints, Runtime
+from hybrid.training.trainer import fit
 
 KINDS = ("flip", "truncate", "missing", "pickle", "append", "swap", "zero", "empty")
 

@@ -17,14 +17,14 @@ from pathlib import Path
 import pennylane as qml
 import torch
 
-from hybrid import archive
 from hybrid.backbones import MLP
 from hybrid.bayes import variational
-from hybrid.callbacks import EarlyStopping, Schedule
 from hybrid.flows import NeuralSpline
 from hybrid.objectives import ELBO
-from hybrid.runtime import Checkpoints, Runtime
-from hybrid.trainer import fit
+from hybrid.storage import archive
+from hybrid.training.callbacks import EarlyStopping, Schedule
+from hybrid.training.runtime import Checkpoints, Runtime
+from hybrid.training.trainer import fit
 from quantum.layer import CircuitLayer
 
 ROWS, EPOCHS, BATCH = 48, 4, 8

@@ -12,8 +12,8 @@ import torch
 from hybrid.bayes.conversion import variational
 from hybrid.heads import Normal
 from hybrid.objectives import ELBO
-from hybrid.runtime import Runtime
-from hybrid.trainer import fit
+from hybrid.training.runtime import Runtime
+from hybrid.training.trainer import fit
 
 
 class Jittered(torch.nn.Module):

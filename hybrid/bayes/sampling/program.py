@@ -5,7 +5,6 @@ are added. Supports may depend on other sites. Nothing is read from or left in P
 store but what was there.
 """
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -19,12 +18,11 @@ from pyro.poutine.subsample_messenger import _Subsample
 from torch import Tensor
 from torch.distributions import biject_to
 
-from causal.draws import seeded
+from causal.draws import ALONE, seeded
 from hybrid.bayes.sampling.density import Density
 
 __all__ = ["Site", "latent_sites", "program_density"]
 
-_HANDLERS = threading.RLock()  # Pyro's handler stack belongs to the process
 _RADIUS = 2.0  # first positions are uniform on (-2, 2), as Stan's are
 
 
@@ -57,7 +55,7 @@ def latent_sites(
     """
     store = pyro.get_param_store()
     first = _Place(None, generator)
-    with _HANDLERS, store.scope(store.get_state()), seeded(generator), first:
+    with ALONE, store.scope(store.get_state()), seeded(generator), first:
         run = trace(model).get_trace(*args)
         total = run.log_prob_sum()
     if not isinstance(total, Tensor):
@@ -138,7 +136,7 @@ def program_density(
 def _quiet() -> Iterator[None]:
     """Pyro's handlers for us alone, its checks (which read numbers) off, its store put back."""
     store = pyro.get_param_store()
-    with _HANDLERS, store.scope(store.get_state()), pyro.validation_enabled(False):
+    with ALONE, store.scope(store.get_state()), pyro.validation_enabled(False):
         yield
 
 

@@ -9,8 +9,7 @@ import torch
 from pyro.poutine.runtime import am_i_wrapped
 from torch import Tensor, nn
 
-from causal.draws import Random, divergence, fixed
-from causal.intervention import PROGRAMS
+from causal.draws import ALONE, Random, divergence, fixed
 from hybrid.pgm.networks.spreading import Spread
 
 __all__ = ["Marginalised", "Program"]
@@ -144,7 +143,7 @@ class Program:
         if self.register:
             self._register()
         network = self.network
-        with PROGRAMS, fixed(network):
+        with ALONE, fixed(network):
             random = any(isinstance(part, Random) for part in network.modules())
             if random and am_i_wrapped():
                 pyro.factor(f"{self.name}.divergence", -divergence(network))

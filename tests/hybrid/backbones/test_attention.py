@@ -10,7 +10,7 @@ from hybrid.backbones.attention import Pool, sinusoids
 from hybrid.bayes import variational
 from hybrid.heads import Bernoulli
 from hybrid.objectives import ELBO
-from hybrid.trainer import fit
+from hybrid.training.trainer import fit
 
 X = torch.randn(3, 6, 8, generator=torch.Generator().manual_seed(0))
 

@@ -9,7 +9,7 @@ from hybrid.backbones import ConvNet, ResNet
 from hybrid.bayes import variational
 from hybrid.heads import Categorical
 from hybrid.objectives import ELBO
-from hybrid.trainer import fit
+from hybrid.training.trainer import fit
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])

@@ -10,7 +10,7 @@ from hybrid.backbones.recurrent import Recurrent, recurrence
 from hybrid.bayes import variational
 from hybrid.heads import Normal
 from hybrid.objectives import ELBO
-from hybrid.trainer import fit
+from hybrid.training.trainer import fit
 
 X = torch.randn(4, 6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

@@ -1,0 +1,1 @@
+"""Modules on disk: safetensors and JSON with a checksum each (floor 1)."""

@@ -1,0 +1,1 @@
+"""The training loop: data, steps, callbacks, runs (floor 6)."""
