@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hybrid.losses.barron import log_partition, robust
 from hybrid.losses.pointwise import (
     beta_nll,
     focal,
@@ -15,7 +16,6 @@ from hybrid.losses.pointwise import (
     pinball,
     same_rows,
 )
-from hybrid.losses.robust import log_partition, robust
 from hybrid.losses.scores import crps, energy_score
 
 __all__ = [
