@@ -193,7 +193,8 @@ def test_no_pickle_in_the_sources():
     for file in files:
         text = file.read_text()
         assert "torch.load" not in text, file
-        assert "import pickle" not in text, file
+        if "testing" not in file.parts:  # which check that a user's layer can be pickled
+            assert "import pickle" not in text, file
 
 
 def test_a_buffer_that_cannot_be_written_to_is_reported(tmp_path):
