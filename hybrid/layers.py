@@ -338,8 +338,12 @@ class Constant(nn.Module):
 
     def __init__(self, values: Sequence[float]) -> None:
         super().__init__()
-        self.values = nn.Parameter(torch.tensor([float(value) for value in values]))
-        self.out_features = len(self.values)
+        self._start, self.out_features = tuple(float(value) for value in values), len(values)
+        self.values = nn.Parameter(torch.tensor(self._start))
+
+    def reset_parameters(self) -> None:
+        """Go back to the initial values."""
+        self.values.data.copy_(torch.tensor(self._start))
 
     def forward(self, inputs: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch out"]:
         """The numbers, once for each row of ``inputs``."""
@@ -365,9 +369,17 @@ class Readout(nn.Module):
     def __init__(self, in_features: int, bias: Sequence[float]) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, len(bias)
-        bound = 0.1 / math.sqrt(max(in_features, 1))
-        self.weight = nn.Parameter(torch.empty(len(bias), in_features).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.tensor([float(value) for value in bias]))
+        self._start = tuple(float(value) for value in bias)
+        self.weight = nn.Parameter(torch.empty(len(bias), in_features))
+        self.bias = nn.Parameter(torch.empty(len(bias)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw small weights anew; the bias goes back to its initial values."""
+        bound = 0.1 / math.sqrt(max(self.in_features, 1))
+        with torch.no_grad():
+            self.weight.uniform_(-bound, bound)
+            self.bias.copy_(torch.tensor(self._start))
 
     def forward(self, inputs: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch out"]:
         """Read the features."""

@@ -175,6 +175,10 @@ class CircuitLayer(nn.Module):
             return str(self.simulator.device.name)
         return "torch" if self._evaluator.kernel is None else "kernel"
 
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, uniformly from [0, 2π), whatever ``init`` was."""
+        self._initialize(None)
+
     def resources(self, rows: int = 1) -> Resources:
         """Wires, gates, depth and bytes of the circuit.
 
@@ -354,10 +358,8 @@ class CircuitLayer(nn.Module):
                 else:
                     values = torch.as_tensor(chosen)
                     if values.shape != parameter.shape:
-                        raise ValueError(
-                            f"init[{name!r}] has shape {tuple(values.shape)}, expected "
-                            f"{tuple(parameter.shape)}"
-                        )
+                        got, here = tuple(values.shape), tuple(parameter.shape)
+                        raise ValueError(f"init[{name!r}] has shape {got}, expected {here}")
                     parameter.copy_(values)
 
     def _checked_evaluator(self, inputs: Tensor) -> Evaluator:
@@ -368,8 +370,7 @@ class CircuitLayer(nn.Module):
             )
         if inputs.dim() == 0:
             raise ValueError("inputs of CircuitLayer need a last axis of features, got a scalar")
-        width = inputs.shape[-1]
-        chosen = self._evaluator
+        width, chosen = inputs.shape[-1], self._evaluator
         if chosen is None:
             chosen = self._trace(width)
             self.in_features = width

@@ -110,9 +110,15 @@ class Positions(nn.Module):
         super().__init__()
         sizes("width and length", [width, length])
         if learned:
-            self.table = nn.Parameter(0.02 * torch.randn(length, width))
+            self.table = nn.Parameter(torch.empty(length, width))
+            self.reset_parameters()
         else:
             self.register_buffer("table", sinusoids(length, width), persistent=False)
+
+    def reset_parameters(self) -> None:
+        """Draw a learned table anew."""
+        if isinstance(self.table, nn.Parameter):
+            nn.init.normal_(self.table, std=0.02)
 
     def forward(self, inputs: Float[Tensor, "*batch time width"]) -> Tensor:
         """Add the first rows of the table."""

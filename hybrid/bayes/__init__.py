@@ -9,6 +9,7 @@ from hybrid.bayes import backbone_rules, torch_rules  # their rules are register
 from hybrid.bayes.batching import Layer, batched, batching_rule
 from hybrid.bayes.conversion import variational
 from hybrid.bayes.mean_field import MeanField
+from hybrid.bayes.members import ensemble, member
 from hybrid.bayes.posterior import Family, Posterior, Spread
 from hybrid.bayes.sampling import NUTS, ChEES, Draws, Health, Summary, sample
 
@@ -25,7 +26,9 @@ __all__ = [
     "Summary",
     "batched",
     "batching_rule",
+    "ensemble",
     "fixed",
+    "member",
     "sample",
     "variational",
 ]

@@ -32,8 +32,14 @@ class Cuts(nn.Module):
 
     def __init__(self, values: list[float]) -> None:
         super().__init__()
+        self._start = tuple(values)
         self.values = nn.Parameter(torch.tensor(values))
         self.out_features = len(values) + 1
+
+    def reset_parameters(self) -> None:
+        """Go back to the initial values."""
+        with torch.no_grad():
+            self.values.copy_(torch.tensor(self._start))
 
     def forward(self, inputs: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch out"]:
         """Inputs and numbers; leading axes broadcast."""

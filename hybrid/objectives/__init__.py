@@ -7,8 +7,9 @@ modules whose parameters exist before an optimiser is made.
 
 from hybrid.loss import Loss
 from hybrid.objectives.bound import ELBO
+from hybrid.objectives.members import EachMember
 from hybrid.objectives.program import Pyro
 from hybrid.objectives.supervised import Supervised
 from hybrid.objectives.weighted import Ramp, Weighted
 
-__all__ = ["ELBO", "Loss", "Pyro", "Ramp", "Supervised", "Weighted"]
+__all__ = ["ELBO", "EachMember", "Loss", "Pyro", "Ramp", "Supervised", "Weighted"]
