@@ -5,9 +5,11 @@ are all that the rest of the library knows.
 """
 
 from causal.draws import fixed
-from hybrid.bayes import backbone_rules, torch_rules  # their rules are registered  # noqa: F401
+from hybrid.bayes import backbone_rules, priors, torch_rules  # rules registered  # noqa: F401
 from hybrid.bayes.batching import Layer, batched, batching_rule
 from hybrid.bayes.conversion import variational
+from hybrid.bayes.full_rank import FullRank
+from hybrid.bayes.low_rank import LowRank
 from hybrid.bayes.mean_field import MeanField
 from hybrid.bayes.members import ensemble, member
 from hybrid.bayes.posterior import Family, Posterior, Spread
@@ -18,8 +20,10 @@ __all__ = [
     "ChEES",
     "Draws",
     "Family",
+    "FullRank",
     "Health",
     "Layer",
+    "LowRank",
     "MeanField",
     "Posterior",
     "Spread",
@@ -29,6 +33,7 @@ __all__ = [
     "ensemble",
     "fixed",
     "member",
+    "priors",
     "sample",
     "variational",
 ]

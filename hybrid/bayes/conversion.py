@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from torch import nn
 
@@ -11,6 +11,8 @@ from causal.guide import Guide
 from hybrid.bayes.batching import is_random
 from hybrid.bayes.mean_field import MeanField
 from hybrid.bayes.posterior import Family, Posterior
+from hybrid.bayes.priors.by_name import ByName
+from hybrid.bayes.priors.prior import Prior
 
 __all__ = ["variational"]
 
@@ -21,7 +23,7 @@ def variational(
     module: nn.Module,
     family: Family | None = None,
     *,
-    prior: Literal["zero", "initial"] | None = None,
+    prior: Literal["zero", "initial"] | Prior | None = None,
     include: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
 ) -> nn.Module:
@@ -36,7 +38,8 @@ def variational(
     Args:
         module: A Law, a module containing Laws, or a Layer. It is not changed.
         family: The family of distributions; None for ``MeanField()``.
-        prior: The prior's mean, "zero" or "initial", in place of the family's own ``prior``.
+        prior: "zero", "initial" or a prior of `hybrid.bayes.priors`, in place of the family's own
+            ``prior``.
         include: Patterns (as in a shell) on names in ``module.named_parameters()``; only matching
             parameters become random.
         exclude: Patterns of parameters that stay ordinary ones.
@@ -62,10 +65,13 @@ def variational(
         raise ValueError(f"{type(module).__name__} is already random: convert it only once")
     chosen = _chosen(module, _patterns(include), _patterns(exclude))
     family = _family(family, prior)
+    by_name = getattr(family, "prior", None)
+    if isinstance(by_name, ByName):
+        by_name.check([name for name, value in module.named_parameters() if id(value) in chosen])
     converted: dict[int, nn.Module] = {}
     if any(_is_law(part) for part in module.modules()):
         _check_shared(module, chosen)
-        result = _convert(module, family, chosen, converted)
+        result = _convert(module, "", family, chosen, converted)
         if result is module:
             raise ValueError(f"no law of {type(module).__name__} has a parameter to make random")
         return result
@@ -75,18 +81,30 @@ def variational(
             "link(body(context)), with a Layer `body` that holds the parameters and a method `link`"
         )
     names = [name for name, value in module.named_parameters() if id(value) in chosen]
-    return Posterior(module, family, names=names)
+    return Posterior(module, _inside(family, ""), names=names)
 
 
-def _family(family: Family | None, prior: Literal["zero", "initial"] | None) -> Family:
+def _family(family: Family | None, prior: Literal["zero", "initial"] | Prior | None) -> Family:
     family = MeanField() if family is None else family
     if isinstance(family, type) or not isinstance(family, Family):
         raise TypeError(f"family is an object such as MeanField(prior_scale=1.0), got {family!r}")
     if prior is None:
         return family
-    if not isinstance(family, MeanField):
-        raise TypeError(f"prior= is for MeanField; set it in {type(family).__name__} itself")
-    return dataclasses.replace(family, prior=prior)
+    if not hasattr(family, "prior"):
+        raise TypeError(f"{type(family).__name__} has no prior that prior= could replace")
+    return _with_prior(family, prior)
+
+
+def _with_prior(family: Family, prior: Any) -> Family:
+    settings: Any = family
+    changed: Family = dataclasses.replace(settings, prior=prior)
+    return changed
+
+
+def _inside(family: Family, prefix: str) -> Family:
+    """The family for parameters whose names have lost ``prefix``."""
+    prior = getattr(family, "prior", None)
+    return _with_prior(family, prior.inside(prefix)) if isinstance(prior, ByName) else family
 
 
 def _check_shared(module: nn.Module, chosen: set[int]) -> None:
@@ -109,9 +127,9 @@ def _check_shared(module: nn.Module, chosen: set[int]) -> None:
 
 
 def _convert(
-    module: nn.Module, family: Family, chosen: set[int], done: dict[int, nn.Module]
+    module: nn.Module, path: str, family: Family, chosen: set[int], done: dict[int, nn.Module]
 ) -> nn.Module:
-    """A shallow copy of ``module`` with its Laws converted; itself where it has none."""
+    """A shallow copy of ``module``, named ``path``, with its Laws converted; or itself."""
     if id(module) in done:
         return done[id(module)]
     parts: dict[str, nn.Module] = {}
@@ -122,11 +140,13 @@ def _convert(
         body = module.get_submodule("body")
         names = [name for name, value in body.named_parameters() if id(value) in chosen]
         if names:
-            parts["body"] = Posterior(body, family, names=names)
+            parts["body"] = Posterior(body, _inside(family, f"{path}body."), names=names)
     else:
         for name, part in module._modules.items():
-            new = part if part is None else _convert(part, family, chosen, done)
-            if new is not None and new is not part:
+            if part is None:
+                continue
+            new = _convert(part, f"{path}{name}.", family, chosen, done)
+            if new is not part:
                 parts[name] = new
     done[id(module)] = _with_parts(module, parts) if parts else module
     return done[id(module)]

@@ -23,6 +23,9 @@ __all__ = ["Family", "Posterior", "Spread"]
 class Spread(Protocol):
     """What a family adds to the means: a module that owns scales, factors, stored draws.
 
+    Where the divergence is an average over draws, the module has ``divergence_at(means, sampled)``
+    too: ``sampled`` is what ``sample`` returned for the weights that are held, or None.
+
     Example:
         >>> from hybrid.bayes.mean_field import MeanField
         >>> means = {"weight": torch.nn.Parameter(torch.zeros(2))}
@@ -33,7 +36,7 @@ class Spread(Protocol):
 
     def sample(
         self, means: Mapping[str, Tensor], draws: int | None, generator: torch.Generator | None
-    ) -> dict[str, Tensor]:
+    ) -> Mapping[str, Tensor]:
         """Weights ``(draws, *shape)`` by name; no leading axis for ``draws=None``."""
         ...
 
@@ -114,8 +117,8 @@ class Posterior(nn.Module):
                 return self(inputs.unsqueeze(0))
         current = held(self)
         if current is None:
-            return self._run(self._sample(None, None), inputs)
-        count, weights = current
+            return self._run(self._with_tied(self.weights()), inputs)
+        count, weights, _ = current
         if count is None:
             return self._run(weights, inputs)
         if inputs.dim() < 2 or inputs.shape[0] not in (1, count):
@@ -130,16 +133,26 @@ class Posterior(nn.Module):
     @contextmanager
     def fixed(self, draws: int | None, generator: torch.Generator | None = None) -> Iterator[None]:
         """Hold ``draws`` weight sets inside; None holds one, without an axis."""
-        with hold(self, (draws, self._sample(draws, generator))):
+        sampled = self.weights(draws, generator)
+        with hold(self, (draws, self._with_tied(sampled), sampled)):
             yield
 
     def divergence(self) -> Tensor:
-        """KL divergence of the weights' distribution from the prior, a scalar."""
-        return self._spread().divergence_of(self._means())
+        """KL divergence of the weights' distribution from the prior, a scalar.
+
+        Where it has no closed form it is an average over the draws that are held, else over fresh
+        ones from torch's global generator.
+        """
+        spread, current = self._spread(), held(self)
+        by_draws = getattr(spread, "divergence_at", None)
+        if current is None or by_draws is None:
+            return spread.divergence_of(self._means())
+        divergence: Tensor = by_draws(self._means(), current[2])
+        return divergence
 
     def weights(
         self, draws: int | None = None, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    ) -> Mapping[str, Tensor]:
         """Draw weights by parameter name, ``(draws, *shape)``; no leading axis for None."""
         return self._spread().sample(self._means(), draws, generator)
 
@@ -153,8 +166,7 @@ class Posterior(nn.Module):
     def _means(self) -> dict[str, Tensor]:
         return {name: self.mean.get_parameter(name) for name in self._names}
 
-    def _sample(self, draws: int | None, generator: torch.Generator | None) -> dict[str, Tensor]:
-        weights = self.weights(draws, generator)
+    def _with_tied(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {**weights, **{alias: weights[name] for alias, name in self._tied}}
 
     def _run(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Any:
