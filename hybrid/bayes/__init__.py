@@ -10,6 +10,7 @@ from hybrid.bayes.batching import Layer, batched, batching_rule
 from hybrid.bayes.conversion import variational
 from hybrid.bayes.full_rank import FullRank
 from hybrid.bayes.low_rank import LowRank
+from hybrid.bayes.masks import dropout
 from hybrid.bayes.mean_field import MeanField
 from hybrid.bayes.members import ensemble, member
 from hybrid.bayes.posterior import Family, Posterior, Spread
@@ -30,6 +31,7 @@ __all__ = [
     "Summary",
     "batched",
     "batching_rule",
+    "dropout",
     "ensemble",
     "fixed",
     "member",

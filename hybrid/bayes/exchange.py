@@ -1,0 +1,65 @@
+"""Copies of a module that share its parameters, with some parts exchanged (floor 1)."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+__all__ = ["exchanged", "is_law"]
+
+
+def is_law(module: nn.Module) -> bool:
+    """Whether ``module`` is a Law of the form ``link(body(context))``.
+
+    Example:
+        >>> is_law(nn.Linear(2, 1))
+        False
+    """
+    body = module._modules.get("body")
+    return isinstance(body, nn.Module) and callable(getattr(module, "link", None))
+
+
+def exchanged(
+    module: nn.Module,
+    change: Callable[[nn.Module], nn.Module | None],
+    done: dict[int, nn.Module] | None = None,
+) -> nn.Module:
+    """``module`` with parts exchanged; parameters, buffers and all other parts are shared.
+
+    Args:
+        module: Any module. It is not changed.
+        change: Asked for every part, from the outside in: what takes its place (itself to leave it
+            and all that is inside alone), or None to look at its own parts.
+        done: Parts that have been asked for already, by identity.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+        >>> exchanged(net, lambda part: nn.Tanh() if isinstance(part, nn.ReLU) else None)
+        Sequential(
+          (0): Linear(in_features=2, out_features=2, bias=True)
+          (1): Tanh()
+        )
+    """
+    done = {} if done is None else done
+    if id(module) not in done:
+        new = change(module)
+        done[id(module)] = _inside(module, change, done) if new is None else new
+    return done[id(module)]
+
+
+def _inside(
+    module: nn.Module, change: Callable[[nn.Module], nn.Module | None], done: dict[int, nn.Module]
+) -> nn.Module:
+    parts = {}
+    for name, part in module._modules.items():
+        new = None if part is None else exchanged(part, change, done)
+        if new is not part:
+            parts[name] = new
+    if not parts:
+        return module
+    copy = module.__new__(type(module))
+    copy.__dict__.update(module.__dict__)
+    for name, value in module.__dict__.items():
+        if isinstance(value, dict):
+            copy.__dict__[name] = value.copy()
+    copy._modules.update(parts)
+    return copy
