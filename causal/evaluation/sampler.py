@@ -1,12 +1,14 @@
 """One draw of everything that a formula sums over, from the conditionals in it."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from causal.draws import fixed
 from causal.expression import At, Expression, Probability, Product, Ratio, Sum
 from causal.joint import Joint
 from causal.render import text
@@ -33,6 +35,8 @@ class _Draw:
 
 class Simulation:
     """Expressions at rows; a sum is the mean over draws of its names from the factors in it.
+
+    As a context it holds one draw of the weights of every source for all that is asked inside.
 
     Args:
         joint: The observational distribution.
@@ -62,8 +66,24 @@ class Simulation:
             generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
         self.generator = generator
         self._joint, self._experiments = joint, experiments
+        self._sources: dict[frozenset[str], Any] = {}
+        self._held = ExitStack()
+
+    def __enter__(self) -> "Simulation":  # noqa: PYI034 - the run-time checks know no Self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._held.close()
+        self._sources.clear()
 
     def _source(self, do: frozenset[str]) -> Any:
+        if do not in self._sources:
+            source = self._sources[do] = self._found(do)
+            if isinstance(source, nn.Module):
+                self._held.enter_context(fixed(source, None, self.generator))
+        return self._sources[do]
+
+    def _found(self, do: frozenset[str]) -> Any:
         source = self._joint if not do else None
         if source is None and callable(self._experiments):
             source = self._experiments(do)

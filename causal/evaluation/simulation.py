@@ -100,10 +100,10 @@ def simulated_density(
     """
     needed = estimand.outcomes | estimand.treatments | estimand.given
     table, count = _columns(rows or {}, needed)
-    simulation = Simulation(joint, experiments, samples, generator)
-    freed, repeats = _freed(simulation, estimand.expression.arguments - needed, free, count)
-    wide = {name: row.repeat_interleave(repeats, 0) for name, row in table.items()} | freed
-    found = simulation.value(estimand.expression, wide, count * repeats)
+    with Simulation(joint, experiments, samples, generator) as simulation:
+        freed, repeats = _freed(simulation, estimand.expression.arguments - needed, free, count)
+        wide = {name: row.repeat_interleave(repeats, 0) for name, row in table.items()} | freed
+        found = simulation.value(estimand.expression, wide, count * repeats)
     return found.expand(count * repeats).reshape(count, repeats).mean(-1)
 
 
@@ -157,9 +157,9 @@ def simulated_mean(
         raise ValueError(f"{of!r} is not an outcome of the query: these are {sorted(outcomes)}")
     needed = estimand.treatments | estimand.given
     table, count = _columns(at or {}, needed)
-    simulation = Simulation(joint, experiments, samples, generator)
     names = estimand.expression.arguments - needed - outcomes
-    freed, repeats = _freed(simulation, names, free, count)
-    wide = {name: row.repeat_interleave(repeats, 0) for name, row in table.items()} | freed
-    found = simulation.outcome_mean(estimand.expression, outcomes, of, wide, count * repeats)
+    with Simulation(joint, experiments, samples, generator) as simulation:
+        freed, repeats = _freed(simulation, names, free, count)
+        wide = {name: row.repeat_interleave(repeats, 0) for name, row in table.items()} | freed
+        found = simulation.outcome_mean(estimand.expression, outcomes, of, wide, count * repeats)
     return found.expand(count * repeats).reshape(count, repeats).mean(-1)

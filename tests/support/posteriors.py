@@ -5,9 +5,11 @@ Figures and data: posteriordb (Magnusson et al.), BSD-3-Clause, commit 28f8d3d6,
 
     python tests/support/posteriors.py            # or with names of posteriors
 
-With ``--quick`` chains are shorter, and 400 effective draws and an R-hat of 1.02 will do.
+With ``--quick`` chains are shorter, and 400 effective draws and an R-hat of 1.02 will do; with
+``--method NUTS`` one method runs alone; ``--markdown FILE`` keeps the table.
 """
 
+import argparse
 import json
 import math
 import sys
@@ -199,33 +201,51 @@ def verdict(name: str, draws: Draws) -> tuple[float, float, float]:
     return worst, size, float(table["r_hat"].max())
 
 
-def main(names: list[str]) -> int:
+_METHODS = {"ChEES": ChEES(), "NUTS": NUTS()}
+_QUICK = {
+    "ChEES": {"warmup": 300, "draws": 300},
+    "NUTS": {"chains": 2, "warmup": 200, "draws": 800},
+}
+_HEAD = "| posterior | method | errors | effective size | R-hat | diverging | gradients | seconds |"
+
+
+def row(name: str, method: str, *, quick: bool, seed: int) -> tuple[str, bool]:
+    """A line of the table, and whether it misses a limit."""
+    begin = time.perf_counter()
+    options = _QUICK[method] if quick else {}
+    draws = sample(posterior(name), method=_METHODS[method], seed=seed, **options)
+    seconds = time.perf_counter() - begin
+    worst, size, reduction = verdict(name, draws)
+    fewest, most = (400, 1.02) if quick else (1000, 1.01)
+    bad = not (worst <= 4 and size >= fewest and reduction <= most)
+    text = (
+        f"| {name} | {method} | {worst:.2f} | {size:,.0f} | {reduction:.4f} | "
+        f"{int(draws.diverging.sum())} | {draws.facts['gradient']} | {seconds:.1f} |"
+    )
+    return text + (" MISSED |" if bad else ""), bad
+
+
+def main() -> int:
     """Print the table; 1 if a posterior misses a limit."""
-    quick = "--quick" in names
-    chosen = [name for name in names if name != "--quick"]
-    sizes = {ChEES: {"warmup": 300, "draws": 300}, NUTS: {"chains": 2, "warmup": 200, "draws": 800}}
-    failed = 0
-    for name in chosen or list(MODELS):
-        for method in (ChEES(), NUTS()):
-            begin = time.perf_counter()
-            options = sizes[type(method)] if quick else {}
-            draws = sample(posterior(name), method=method, **options)
-            seconds = time.perf_counter() - begin
-            worst, size, reduction = verdict(name, draws)
-            bad = (
-                worst > 4
-                or size < (400 if quick else 1000)
-                or reduction > (1.02 if quick else 1.01)
-            )
-            failed += bad
-            print(
-                f"{name:26} {type(method).__name__:6} errors {worst:5.2f}  ess {size:8.0f}  "
-                f"r_hat {reduction:.4f}  diverging {int(draws.diverging.sum()):4d}  "
-                f"{draws.facts['gradient']}  {seconds:6.1f} s  {'FAILS' if bad else ''}",
-                flush=True,
-            )
-    return int(failed > 0)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="posterior")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--method", choices=list(_METHODS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--markdown", type=Path)
+    chosen = parser.parse_args()
+    lines, failed = [_HEAD, "| --- " * 8 + "|"], False
+    print(*lines, sep="\n", flush=True)
+    for name in chosen.names or list(MODELS):
+        for method in [chosen.method] if chosen.method else list(_METHODS):
+            text, bad = row(name, method, quick=chosen.quick, seed=chosen.seed)
+            print(text, flush=True)
+            lines.append(text)
+            failed |= bad
+    if chosen.markdown is not None:
+        chosen.markdown.write_text("\n".join(lines) + "\n")
+    return int(failed)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
