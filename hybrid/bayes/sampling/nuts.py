@@ -72,7 +72,7 @@ class NUTS:
         if warmup < 20:
             raise ValueError(f"NUTS needs at least 20 warm-up iterations, got {warmup}")
         found = potential(density.energy, density.example)
-        with torch.no_grad():
+        with torch.no_grad(), np.errstate(all="ignore"):  # what overflows is turned down
             starts = spread_out(density, found, chains, generator)
             made = [_Chain(self, found, start, generator).run(warmup, draws) for start in starts]
         like = density.example
@@ -174,8 +174,7 @@ class _Chain:
             lost = after - before
             return float(np.exp(-max(lost, 0.0))) if np.isfinite(lost) else 0.0
 
-        with np.errstate(over="ignore", invalid="ignore"):
-            return rough_step(accepted, step, self.method.acceptance)
+        return rough_step(accepted, step, self.method.acceptance)
 
 
 def _kinetic(moments: Moments) -> Kinetic:
@@ -186,6 +185,14 @@ def _kinetic(moments: Moments) -> Kinetic:
 
 def _in_numpy(found: Potential, like: Tensor) -> Callable[[Array], tuple[float, Array]]:
     """Energy and gradient of an array; on another device than the CPU they travel."""
+    arrays = found.arrays
+    if arrays is not None:
+
+        def at_once(position: Array) -> tuple[float, Array]:
+            gradient, value = arrays(position)
+            return float(value), gradient.astype(position.dtype, copy=False)
+
+        return at_once
 
     def both(position: Array) -> tuple[float, Array]:
         value, gradient = found.both(torch.from_numpy(position).to(like.device))

@@ -20,9 +20,11 @@ from torch.distributions import biject_to
 
 from causal.draws import ALONE, seeded
 from hybrid.bayes.sampling.density import Density
+from hybrid.bayes.sampling.factorisation import Unchecked
 
 __all__ = ["Site", "latent_sites", "program_density"]
 
+_ATTEMPTS = 10  # to run the model at random values, some of which it may not bear
 _RADIUS = 2.0  # first positions are uniform on (-2, 2), as Stan's are
 
 
@@ -53,14 +55,33 @@ def latent_sites(
         >>> latent_sites(model, (), torch.Generator())[0]
         [Site(name='x', shape=torch.Size([2]))]
     """
-    store = pyro.get_param_store()
-    first = _Place(None, generator)
-    with ALONE, store.scope(store.get_state()), seeded(generator), first:
-        run = trace(model).get_trace(*args)
-        total = run.log_prob_sum()
+    first, run, total = _first_run(model, args, generator)
     if not isinstance(total, Tensor):
         return [], torch.get_default_dtype(), torch.device("cpu"), run.nodes["_RETURN"]["value"]
     return first.sites, total.dtype, total.device, run.nodes["_RETURN"]["value"]
+
+
+def _first_run(
+    model: Callable[..., Any], args: tuple[Any, ...], generator: torch.Generator
+) -> tuple["_Place", Any, Any]:
+    """Run the model at random values, at others where it does not bear these.
+
+    Sites without parameters (flat priors) tell no dtype: they have the default, unless the model
+    cannot mix that with its data.
+    """
+    store = pyro.get_param_store()
+    refused: list[Exception] = []
+    dtype = torch.get_default_dtype()
+    for _ in range(_ATTEMPTS):
+        place = _Place(None, generator, dtype)
+        try:
+            with ALONE, store.scope(store.get_state()), seeded(generator), place:
+                run = trace(model).get_trace(*args)
+                return place, run, run.log_prob_sum()
+        except (ValueError, RuntimeError) as error:
+            refused.append(error)
+            dtype = torch.float64
+    raise refused[0]
 
 
 def program_density(
@@ -117,9 +138,11 @@ def program_density(
         return (_RADIUS * (2 * noise - 1)).to(device)
 
     def complaint(position: Tensor) -> str:
-        with _quiet(), placed(position):
+        with _quiet(), placed(position), Unchecked() as seen:
             run = trace(model).get_trace(*args)
             run.compute_log_prob()
+        if any(bool((code != 0).any()) for code in seen.codes):
+            return "a matrix cannot be factorised"
         bad = [
             repr(name)
             for name, node in run.nodes.items()
@@ -143,9 +166,14 @@ def _quiet() -> Iterator[None]:
 class _Place(Messenger):
     """Gives latent sites their values: from unconstrained ones, or (first run) from noise."""
 
-    def __init__(self, values: dict[str, Tensor] | None, generator: torch.Generator | None) -> None:
+    def __init__(
+        self,
+        values: dict[str, Tensor] | None,
+        generator: torch.Generator | None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
-        self.values, self.generator = values, generator
+        self.values, self.generator, self.dtype = values, generator, dtype
         self.sites: list[Site] = []
         self.stretch: Tensor | float = 0.0  # the sum of the log Jacobians
 
@@ -170,7 +198,7 @@ class _Place(Messenger):
             self.sites.append(Site(name, free))
             value = _RADIUS * (2 * torch.rand(free, generator=self.generator) - 1)
             like = _like(distribution)
-            value = value if like is None else value.to(like)
+            value = value.to(self.dtype) if like is None else value.to(like)
         else:
             value = self.values[name]
         msg["value"] = onto(value)

@@ -63,11 +63,22 @@ class Record:
         """How many operations were written."""
         return sum(node.op in ("call_function", "call_method") for node in self._graph.nodes)
 
+    def parts(self) -> tuple[fx.Graph, nn.Module]:
+        """A graph of the operations of all outputs, and the constants that it refers to."""
+        return self._copy(), self._constants
+
     def function(self, *which: int) -> Callable[[Tensor], Any]:
         """A function that runs what the outputs at these places (all for none) need.
 
         It returns one tensor for one place, else a tuple.
         """
+        module = fx.GraphModule(self._constants, self._copy(*which))
+        for name in list(module._buffers):  # found at once as plain attributes of the instance
+            module.__dict__[name] = module._buffers.pop(name)
+        return module.forward
+
+    def _copy(self, *which: int) -> fx.Graph:
+        """A graph of what these outputs need."""
         graph = fx.Graph()
         copies: dict[fx.Node, fx.Node] = {}
         for node in self._graph.nodes:
@@ -75,10 +86,7 @@ class Record:
         chosen = [copies[self._outputs[i]] for i in which or range(len(self._outputs))]
         graph.output(chosen[0] if len(chosen) == 1 else tuple(chosen))
         graph.eliminate_dead_code()
-        module = fx.GraphModule(self._constants, graph)
-        for name in list(module._buffers):  # found at once as plain attributes of the instance
-            module.__dict__[name] = module._buffers.pop(name)
-        return module.forward
+        return graph
 
 
 def record(function: Callable[[Tensor], Any], example: Tensor, *, in_place: bool = True) -> Record:
@@ -151,7 +159,7 @@ class _Recorder(TorchDispatchMode):
         if name in _SHAPE_ONLY:
             return result
         made = result if isinstance(result, tuple | list) else (result,)
-        if not all(isinstance(x, Tensor) for x in made):
+        if not all(x is None or isinstance(x, Tensor) for x in made) or made == (None,):
             raise Unrecordable(f"a number is read out of a tensor by {func}")
         if any(result is x for x in given):
             raise Unrecordable(f"{func} writes into a tensor that it was given")
@@ -184,8 +192,9 @@ class _Recorder(TorchDispatchMode):
                 ]
             self._written[key] = parts
         for tensor, node in zip(made, self._written[key], strict=True):
-            self._reached.add(id(tensor))
-            self._keep(tensor, node)
+            if tensor is not None:  # a gradient that nobody asked for
+                self._reached.add(id(tensor))
+                self._keep(tensor, node)
         return result
 
     def _call(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Node:

@@ -9,6 +9,7 @@ from torch.func import vmap
 
 from hybrid.bayes.sampling.chees import ChEES
 from hybrid.bayes.sampling.density import Density
+from hybrid.bayes.sampling.factorisation import Unchecked
 from hybrid.bayes.sampling.method import Method
 from hybrid.bayes.sampling.program import latent_sites, program_density
 from hybrid.bayes.sampling.recording import Unrecordable, record
@@ -107,7 +108,8 @@ def _named(density: Density, positions: Tensor) -> dict[str, Tensor]:
     names = list(density.named(flat[0]))
 
     def values(position: Tensor) -> tuple[Tensor, ...]:
-        return tuple(density.named(position).values())
+        with Unchecked():  # checks read numbers, which cannot be recorded
+            return tuple(density.named(position).values())
 
     parts: list[tuple[Tensor, ...]]
     with torch.no_grad():
