@@ -8,6 +8,7 @@ from causal.draws import fixed
 from hybrid.bayes import backbone_rules, priors, torch_rules  # rules registered  # noqa: F401
 from hybrid.bayes.batching import Layer, batched, batching_rule
 from hybrid.bayes.conversion import variational
+from hybrid.bayes.flow_posterior import FlowPosterior
 from hybrid.bayes.full_rank import FullRank
 from hybrid.bayes.low_rank import LowRank
 from hybrid.bayes.masks import dropout
@@ -15,12 +16,15 @@ from hybrid.bayes.mean_field import MeanField
 from hybrid.bayes.members import ensemble, member
 from hybrid.bayes.posterior import Family, Posterior, Spread
 from hybrid.bayes.sampling import NUTS, ChEES, Draws, Health, Summary, sample
+from hybrid.bayes.weight_average import SWAG
 
 __all__ = [
     "NUTS",
+    "SWAG",
     "ChEES",
     "Draws",
     "Family",
+    "FlowPosterior",
     "FullRank",
     "Health",
     "Layer",

@@ -82,10 +82,14 @@ def ensemble(
         id(parameter): torch.stack([table[name].detach() for table in tables]).to(parameter)
         for name, parameter in template.named_parameters()
     }
-    result = variational(template, _Family(values, members))
-    for part in result.modules():
+    result = variational(template, _Family(values))
+    buffers = [dict(one.named_buffers()) for one in fresh]
+    for path, part in result.named_modules():
         if isinstance(part, Posterior) and isinstance(part.spread, Members):
-            part.spread.adopt(part.mean)
+            lead = f"{path}." if path else ""
+            own = statistics_of(part.mean)
+            stacked = {n: torch.stack([table[f"{lead}{n}"] for table in buffers]) for n in own}
+            part.spread.adopt(part.mean, stacked)
     return result
 
 
@@ -157,14 +161,13 @@ class Members(nn.Module):
         for name, value in values.items():
             self.register_parameter(_key(name), nn.Parameter(value.clone()))
 
-    def adopt(self, layer: nn.Module) -> None:
-        """Freeze the layer's own parameters, and give every member its batch norms' statistics."""
+    def adopt(self, layer: nn.Module, statistics: Mapping[str, Tensor]) -> None:
+        """Freeze the layer's own parameters; keep statistics ``(members, channels)`` of norms."""
         for name in self._names:
             layer.get_parameter(name).requires_grad_(False)
-        for name, value in statistics_of(layer).items():
-            stacked = value.expand(self.count, *value.shape).clone()
-            self.register_buffer(_key(name), stacked)
-            self._buffered = (*self._buffered, name)
+        for name, value in statistics.items():
+            self.register_buffer(_key(name), value.to(layer.get_buffer(name)))
+        self._buffered = tuple(statistics)
 
     def sample(
         self,
@@ -216,9 +219,8 @@ class Members(nn.Module):
 class _Family:
     """The family of stacked values, by the identity of the parameters that they stand for."""
 
-    def __init__(self, values: Mapping[int, Tensor], members: int) -> None:
+    def __init__(self, values: Mapping[int, Tensor]) -> None:
         self.values = values
-        self.members = members
 
     def spread(
         self,

@@ -4,15 +4,16 @@ Buffers take part in `hybrid.bayes.batching.batched` like weights, by their name
 set has its own statistics, batch norm also works in training mode under several of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hybrid.bayes.batching import Weights, batching_rule
+from hybrid.bayes.batching import Weights, batching_rule, in_dtype_of
 
-__all__ = ["is_batch_norm", "statistics_of"]
+__all__ = ["is_batch_norm", "refresh", "statistics_of"]
 
 _BatchNorm = nn.modules.batchnorm._BatchNorm
 
@@ -42,6 +43,59 @@ def _statistics(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
         if is_batch_norm(part):
             for leaf in ("running_mean", "running_var"):
                 yield (f"{path}.{leaf}" if path else leaf), getattr(part, leaf)
+
+
+@torch.no_grad()
+def refresh(module: nn.Module, data: Any) -> None:
+    """Compute the running statistics of all batch norms anew, as averages over the batches.
+
+    Everything else is in evaluation mode meanwhile.
+
+    Args:
+        module: A Law or a Layer, or a Joint.
+        data: Inputs as one tensor, a tuple ``(x, y)`` of which x is used, columns ``{name:
+            column}`` for a Joint; or an iterable of such batches, a list or DataLoader for one.
+
+    Raises:
+        ValueError: There is no batch.
+
+    Example:
+        >>> norm = nn.BatchNorm1d(1)
+        >>> refresh(norm, torch.tensor([[1.0], [3.0]]))
+        >>> norm.running_mean, norm.running_var
+        (tensor([2.]), tensor([2.]))
+    """
+    modes = {part: part.training for part in module.modules()}
+    norms = {part: part.momentum for part in module.modules() if is_batch_norm(part)}
+    single = isinstance(data, Tensor | Mapping) or _is_pair(data)
+    try:
+        module.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+            norm.train()
+        count = 0
+        for batch in (data,) if single else data:
+            _run(module, batch)
+            count += 1
+        if not count:
+            raise ValueError("data has no batch, from which batch norms could take statistics")
+    finally:
+        for norm, momentum in norms.items():
+            norm.momentum = momentum
+        for part, mode in modes.items():
+            part.training = mode
+
+
+def _is_pair(data: Any) -> bool:
+    return isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Tensor)
+
+
+def _run(module: Any, batch: Any) -> None:
+    if isinstance(batch, Mapping):
+        module.log_probability(batch)
+    else:
+        module(in_dtype_of(module, batch if isinstance(batch, Tensor) else batch[0]))
 
 
 @batching_rule(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
