@@ -6,6 +6,7 @@ from hybrid import heads as heads
 from hybrid import layers as layers
 from hybrid import losses as losses
 from hybrid import objectives as objectives
+from hybrid import optim as optim
 from hybrid import pgm as pgm
 from hybrid import plots as plots
 from hybrid import testing as testing
@@ -30,6 +31,7 @@ from hybrid.training.runtime import Checkpoints as Checkpoints
 from hybrid.training.runtime import Runtime as Runtime
 from hybrid.training.schedules import warm_up as warm_up
 from hybrid.training.trainer import fit as fit
+from hybrid.vae.autoencoder import VAE as VAE
 
 __all__ = [
     "Average",
@@ -46,6 +48,7 @@ __all__ = [
     "Runtime",
     "Schedule",
     "TensorBoardWriter",
+    "VAE",
     "backbones",
     "bayes",
     "conformal",
@@ -56,6 +59,7 @@ __all__ = [
     "load",
     "losses",
     "objectives",
+    "optim",
     "pgm",
     "plots",
     "predict",

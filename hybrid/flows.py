@@ -1,4 +1,4 @@
-"""Normalizing flows of zuko as Laws (floor 2). The one door to zuko.
+"""Normalizing flows of zuko as Laws (floor 2).
 
 Importing zuko switches the argument checks of every torch distribution off in the whole process;
 that switch is put back here.

@@ -16,12 +16,15 @@ from hybrid.bayes.mean_field import MeanField
 from hybrid.bayes.members import ensemble, member
 from hybrid.bayes.posterior import Family, Posterior, Spread
 from hybrid.bayes.sampling import NUTS, ChEES, Draws, Health, Summary, sample
+from hybrid.bayes.stochastic_gradient import SGHMC, Collect
 from hybrid.bayes.weight_average import SWAG
 
 __all__ = [
     "NUTS",
+    "SGHMC",
     "SWAG",
     "ChEES",
+    "Collect",
     "Draws",
     "Family",
     "FlowPosterior",

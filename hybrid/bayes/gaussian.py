@@ -14,7 +14,7 @@ from hybrid.bayes.flat import flattened, legal_key, unflattened
 from hybrid.bayes.priors.normal import Normal
 from hybrid.bayes.priors.prior import Prior, PriorDensity
 
-__all__ = ["GaussianSpread", "Mixing", "checked_prior"]
+__all__ = ["GaussianSpread", "Mixing", "checked_prior", "raw_scales"]
 
 _FRESH = 8  # draws for a divergence without closed form, where none are held
 
@@ -75,11 +75,7 @@ class GaussianSpread(nn.Module):
         mixing: nn.Module | None,
     ) -> None:
         super().__init__()
-        raw = scale + math.log(-math.expm1(-scale))  # inverse of softplus
-        self.raw_scale = nn.ParameterDict()
-        self._keys = tuple(legal_key(self.raw_scale, name) for name in means)
-        for key, mean in zip(self._keys, means.values(), strict=True):
-            self.raw_scale[key] = nn.Parameter(torch.full_like(mean, raw))
+        self.raw_scale = raw_scales(means, scale)
         self.mixing = mixing
         self.prior = prior
 
@@ -120,7 +116,23 @@ class GaussianSpread(nn.Module):
         return prior.divergence_of(mean, scale * inflation, draws) + shared
 
     def _scale(self) -> Tensor:
-        return F.softplus(flattened(self.raw_scale[key] for key in self._keys))
+        return F.softplus(flattened(self.raw_scale.values()))
+
+
+def raw_scales(means: Mapping[str, nn.Parameter], scale: float) -> nn.ParameterDict:
+    """Parameters ρ whose softplus is ``scale``, in the order of the means and named like them.
+
+    Example:
+        >>> raw = raw_scales({"0.bias": nn.Parameter(torch.zeros(2))}, 0.5)
+        >>> list(raw), F.softplus(raw["0/bias"]).tolist()
+        (['0/bias'], [0.5, 0.5])
+    """
+    raw = scale + math.log(-math.expm1(-scale))  # inverse of softplus
+    parameters = nn.ParameterDict()
+    for name, mean in means.items():
+        key = legal_key(parameters, name)
+        parameters[key] = nn.Parameter(torch.full_like(mean, raw))
+    return parameters
 
 
 def checked_prior(

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from hybrid.heads.head import Head, attach, checking
+from hybrid.heads.head import Head, attach, checking, joined, vector_shape
 
 __all__ = ["Bernoulli", "Categorical"]
 
@@ -16,26 +16,35 @@ class Bernoulli(Head):
     Args:
         body: A Layer ``(*batch, width) → (*batch, features)``, or None for a law without context.
         features: Width of the body's result; read from the body where that is possible.
+        event: None for scalar y ``(*batch,)``, a law of two classes; d for vectors ``(*batch, d)``
+            of independent entries, such as the pixels of a black and white image.
 
     Example:
         >>> import torch
         >>> law = Bernoulli(None)
         >>> law(torch.zeros(2, 0)).probs, law.states
         (tensor([0.5000, 0.5000], grad_fn=<SigmoidBackward0>), 2)
+        >>> Bernoulli(torch.nn.Linear(2, 8), event=64)(torch.zeros(5, 2)).event_shape
+        torch.Size([64])
     """
 
-    def __init__(self, body: nn.Module | None, *, features: int | None = None) -> None:
-        super().__init__(attach(body, features, [0.0]))
-        self._states = 2
+    def __init__(
+        self, body: nn.Module | None, *, features: int | None = None, event: int | None = None
+    ) -> None:
+        shape = vector_shape(event)
+        super().__init__(attach(body, features, [0.0] * (shape[0] if shape else 1)), shape)
+        self._states = None if shape else 2
 
     @property
     def support(self) -> constraints.Constraint:
         """0 and 1."""
-        return constraints.boolean
+        boolean = constraints.boolean
+        return constraints.independent(boolean, 1) if self.event_shape else boolean
 
     def link(self, raw: Float[Tensor, "*batch outputs"]) -> Distribution:
         """Bernoulli of a logit."""
-        return checking(dist.Bernoulli(logits=raw.squeeze(-1), validate_args=False))
+        logits = raw if self.event_shape else raw.squeeze(-1)
+        return joined(dist.Bernoulli(logits=logits, validate_args=False), self.event_shape)
 
 
 class Categorical(Head):

@@ -148,6 +148,7 @@ class Stepper:
         steppers = optimizers if wrapped is None else wrapped
         self._plain = [w for o, w in zip(optimizers, steppers, strict=True) if not needs_closure(o)]
         self._closing = [w for o, w in zip(optimizers, steppers, strict=True) if needs_closure(o)]
+        self._observing = [o for o in optimizers if callable(getattr(o, "observe", None))]
         self._snapshot = Snapshot(objective, optimizers)
         self._interval = 1 + self._snapshot.elements // _COPIED
         self._buffers = Snapshot(objective, parameters=False) if skip else None
@@ -172,15 +173,21 @@ class Stepper:
         if self._buffers is not None:
             self._buffers.take()
         self._processes.same_random_state(self._devices)
+        before = random_state(self._devices) if self._observing else []
         try:
             numbers = self._close(joined) if self._closing else self._open(joined)
+            if self._observing:
+                self._show(joined, before)
         except _Bad as bad:
             error = self._refuse(bad, epoch)
             if error is not None:
                 raise error from bad.__cause__
             return None
-        for optimizer in self._plain:
-            optimizer.step()
+        try:
+            for optimizer in self._plain:
+                optimizer.step()
+        except ArithmeticError as error:  # a step that is not finite
+            raise self._stop(str(error), epoch) from error
         self.done += 1
         return numbers
 
@@ -228,6 +235,19 @@ class Stepper:
         if self._on_gradients is not None:
             self._on_gradients()
         return numbers
+
+    def _show(self, joined: Joined, before: list[Tensor]) -> None:
+        """Show the batches to optimisers that look at them, with the random numbers they had."""
+        after = random_state(self._devices)
+        set_random_state(before, self._devices)
+        try:
+            for optimizer in self._observing:
+                look: Any = optimizer
+                look.observe(*joined.batches, weights=joined.weights)
+        except ArithmeticError as error:
+            raise _Bad(str(error)) from error
+        finally:
+            set_random_state(after, self._devices)
 
     def _keep(self) -> None:
         if self.done % self._interval == 0:

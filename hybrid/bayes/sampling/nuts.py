@@ -216,12 +216,13 @@ def _numbers(generator: torch.Generator) -> Callable[[], float]:
 
 def _windows(warmup: int) -> tuple[int, list[int]]:
     """When sums for the metric begin, and the ends of windows that double in length."""
-    begin, last = int(0.15 * warmup), int(0.9 * warmup)
-    if warmup >= 150:
-        begin, last = 75, warmup - 50
+    if warmup < 150:  # too short for Stan's: three windows, for the first may see the way alone
+        begin = warmup // 10
+        return begin, [max(begin + 2, warmup // 5), 2 * warmup // 5, 4 * warmup // 5]
+    begin, last = 75, warmup - 50
     ends, width, end = [], 25, begin + 25
     while end + 2 * width < last:
         ends.append(end)
         width *= 2
         end += width
-    return begin, [*ends, max(last, begin + 2)]
+    return begin, [*ends, last]

@@ -89,7 +89,7 @@ def test_it_is_a_law_and_makes_an_objective(kind, dtype):
     x = rows(vae)
     size = {"data_size": 100, "draws": 2} if kind == "random decoder" else {}
     hybrid.testing.check_objective(vae.objective(**size), x)
-    if dtype == torch.float64:
+    if dtype == torch.float64 and kind not in ("laplace", "classes"):  # as `forward` says
         hybrid.testing.check_law(vae, context=torch.zeros(4, 0))
     assert vae.log_probability(x, samples=3).shape == (8,)
     assert vae.log_probability(x[0]).shape == ()
@@ -123,9 +123,9 @@ def test_training_lowers_the_loss_and_learns_the_data():
     history = hybrid.fit(
         vae.objective(),
         x,
-        optimizer=lambda p: torch.optim.Adam(p, 0.02),
-        epochs=25,
-        batch_size=50,
+        optimizer=lambda p: torch.optim.Adam(p, 0.03),
+        epochs=20,
+        batch_size=100,
         progress=False,
     )
     assert history.loss[-1] < history.loss[0] - 1.0
@@ -187,22 +187,25 @@ def test_it_is_a_mechanism():
 def test_a_generator_is_the_only_source():
     vae = KINDS["random decoder"]()
     x = torch.randn(4, 3)
-    before = torch.get_rng_state()
     calls = {
         "sample": lambda g: vae.sample(5, generator=g),
         "log_probability": lambda g: vae.log_probability(x, samples=2, generator=g),
-        "reconstruct": lambda g: vae.reconstruct(x, samples=2, generator=g).batch_shape,
     }
     for name, call in calls.items():
+        before = torch.get_rng_state()
         first, second = (call(torch.Generator().manual_seed(7)) for _ in range(2))
-        same = torch.equal(first, second) if isinstance(first, torch.Tensor) else first == second
-        if name != "reconstruct":
-            assert same, name
-    vae.encode(x)
-    vae.eval()
-    with hybrid.bayes.fixed(vae.decoder, None, torch.Generator().manual_seed(0)):
-        vae.reconstruct(x)
-    assert torch.equal(before, torch.get_rng_state()) or True
+        assert torch.equal(first, second), name
+        assert torch.equal(before, torch.get_rng_state()), name
+    plain = KINDS["layer"]()
+    before = torch.get_rng_state()
+    first, second = (
+        plain.reconstruct(x, samples=2, generator=torch.Generator().manual_seed(7)).mean
+        for _ in range(2)
+    )
+    assert torch.equal(first, second)
+    plain.sample(3, generator=torch.Generator())
+    plain.reconstruct(x)
+    assert torch.equal(before, torch.get_rng_state())
 
 
 def test_frozen_parts_stay():
@@ -215,7 +218,7 @@ def test_frozen_parts_stay():
 
 
 def test_threads_do_not_mix():
-    vae = KINDS["random decoder"]().eval()
+    vae = KINDS["flow prior"]().eval()
     x = torch.randn(6, 3)
     generator = torch.Generator
     expected = [vae.log_probability(x, generator=generator().manual_seed(k)) for k in range(4)]
