@@ -53,6 +53,7 @@ _SUBMODULES = {
 }
 
 __all__ = [
+    "VAE",
     "Average",
     "CSVWriter",
     "Callback",
@@ -67,7 +68,6 @@ __all__ = [
     "Runtime",
     "Schedule",
     "TensorBoardWriter",
-    "VAE",
     "backbones",
     "bayes",
     "conformal",

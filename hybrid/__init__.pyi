@@ -34,6 +34,7 @@ from hybrid.training.trainer import fit as fit
 from hybrid.vae.autoencoder import VAE as VAE
 
 __all__ = [
+    "VAE",
     "Average",
     "CSVWriter",
     "Callback",
@@ -48,7 +49,6 @@ __all__ = [
     "Runtime",
     "Schedule",
     "TensorBoardWriter",
-    "VAE",
     "backbones",
     "bayes",
     "conformal",

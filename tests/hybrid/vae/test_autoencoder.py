@@ -124,7 +124,7 @@ def test_training_lowers_the_loss_and_learns_the_data():
         vae.objective(),
         x,
         optimizer=lambda p: torch.optim.Adam(p, 0.03),
-        epochs=20,
+        epochs=40,
         batch_size=100,
         progress=False,
     )
