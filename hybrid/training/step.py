@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from hybrid.loss import Loss
 from hybrid.training.batches import rows_of
 from hybrid.training.coverage import needs_closure
+from hybrid.training.diagnosis import bad_module
 from hybrid.training.guard import NonFiniteError, bad_gradient, bad_input, bad_part, dense
 from hybrid.training.processes import Processes
 from hybrid.training.snapshot import Snapshot
@@ -267,7 +268,7 @@ class Stepper:
             for batch, row, loss in zip(joined.batches, joined.rows, losses, strict=True):
                 culprit = bad_input(self.objective, batch, row) or bad_part(*loss)
                 if culprit is not None:
-                    raise _Bad(culprit)
+                    raise _Bad(self._deeper(culprit, batch))
             culprit = bad_gradient(self.objective)
             if culprit is not None:  # else only the sum was too large
                 raise _Bad(culprit)
@@ -289,7 +290,8 @@ class Stepper:
         except (ValueError, ArithmeticError, RuntimeError, Warning) as error:
             # distributions refuse parameters that are NaN in their own way
             culprit = bad_input(self.objective, batch, row, infinite=False)
-            if culprit is None:
+            culprit = culprit or self._deeper("", batch)
+            if not culprit:
                 raise
             raise _Bad(culprit) from error
         if self._names is None:
@@ -301,6 +303,16 @@ class Stepper:
             )
         self._backward(loss.total if weight == 1.0 else loss.total * weight)
         return loss if share.weight == 1.0 else Loss(*_times(loss, share.weight))
+
+    def _deeper(self, culprit: str, batch: Any) -> str:
+        """The submodule that made the first bad number, where what is bad is the loss alone."""
+        if culprit and " loss" not in culprit:
+            return culprit
+        after = random_state(self._devices)
+        try:
+            return bad_module(self.objective, lambda: self._call(batch)) or culprit
+        finally:
+            set_random_state(after, self._devices)
 
     def _shared(self, losses: list[Loss]) -> list[Loss]:
         """The losses and gradients of whole batches, of which each process has a part."""
