@@ -8,8 +8,9 @@ import torch
 import torch.distributions as td
 from torch import Tensor, nn
 
-from causal.draws import fixed
+from causal.draws import divergence, fixed
 from causal.law import as_pyro, draw_from, is_integer, law_at, log_probability_of, states_of
+from hybrid.bayes.priors.prior import PriorDensity
 from hybrid.storage.packing import same_bits
 from hybrid.testing.contract import Clauses, fresh, own_randomness, trainable
 from hybrid.training.runtime import dtype_of
@@ -29,9 +30,9 @@ def check_law(
     Checked are: static ``event_shape`` and ``support``; batch shapes; samples inside the support
     with finite log probability; rows that do not depend on each other; classes that sum to one;
     that ``pyro.sample`` takes the distribution; the draws axis inside ``fixed`` and one set of
-    weights for all of it; finite gradients to every parameter; that values of a wrong shape are
-    refused; that a given generator leaves torch's global random state alone. The law itself is left
-    as it was.
+    weights for all of it; finite gradients to every parameter (to what a prior learns, of the
+    divergence); that values of a wrong shape are refused; that a given generator leaves torch's
+    global random state alone. The law itself is left as it was.
 
     Args:
         law: The law.
@@ -163,13 +164,18 @@ def _check_draws(clauses: Clauses, law: Any, context: Tensor, generator: torch.G
 
 def _check_gradients(clauses: Clauses, law: Any, context: Tensor) -> None:
     clause = "finite gradients to every parameter"
+    priors = [part for part in law.modules() if isinstance(part, PriorDensity)]
+    learnt = {id(parameter) for part in priors for parameter in part.parameters()}
     named = trainable(law)
-    if named:
-        with clauses.within(clause):
+    beliefs = {name: named.pop(name) for name in list(named) if id(named[name]) in learnt}
+    with clauses.within(clause):
+        if named:
             distribution = law(context)
             value = _example(distribution)
             log = distribution.log_prob(value)
             clauses.gradients(clause, named, (log * torch.randn_like(log)).sum())
+        if beliefs:
+            clauses.gradients(clause, beliefs, divergence(law))
 
 
 def _check_refusal(clauses: Clauses, law: Any, context: Tensor) -> None:
