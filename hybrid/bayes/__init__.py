@@ -8,6 +8,8 @@ from causal.draws import fixed
 from hybrid.bayes import backbone_rules, priors, torch_rules  # rules registered  # noqa: F401
 from hybrid.bayes.batching import Layer, batched, batching_rule
 from hybrid.bayes.conversion import variational
+from hybrid.bayes.curvature.approximation import laplace
+from hybrid.bayes.curvature.evidence import fit_prior, log_marginal_likelihood
 from hybrid.bayes.flow_posterior import FlowPosterior
 from hybrid.bayes.full_rank import FullRank
 from hybrid.bayes.low_rank import LowRank
@@ -40,7 +42,10 @@ __all__ = [
     "batching_rule",
     "dropout",
     "ensemble",
+    "fit_prior",
     "fixed",
+    "laplace",
+    "log_marginal_likelihood",
     "member",
     "priors",
     "sample",
