@@ -1,15 +1,16 @@
 """The metric of circuits, for their own weights (floor 3)."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from hybrid.optim.watching import undisturbed, watched
-from quantum.layer import CircuitLayer
-from quantum.metric import metric_tensor
+
+if TYPE_CHECKING:
+    from quantum.layer import CircuitLayer
 
 __all__ = ["CircuitMetric"]
 
@@ -33,6 +34,7 @@ class CircuitMetric:
 
     Example:
         >>> import pennylane as qml
+        >>> from quantum.layer import CircuitLayer
         >>> def circuit(x, weights):
         ...     qml.RX(weights[0], wires=0)
         ...     qml.RY(weights[1], wires=0)
@@ -55,6 +57,8 @@ class CircuitMetric:
         self, objective: nn.Module, batch: Any, parameters: Sequence[nn.Parameter]
     ) -> Float[Tensor, "parameters parameters"]:
         """The metric of the parameters' circuits on one batch."""
+        from quantum.layer import CircuitLayer  # PennyLane is loaded where there is a circuit
+
         wanted = {id(p) for p in parameters}
         layers = [
             part
@@ -79,8 +83,10 @@ class CircuitMetric:
     def __repr__(self) -> str:
         return f"CircuitMetric({'' if self.approximation is None else repr(self.approximation)})"
 
-    def _metric(self, layer: CircuitLayer, inputs: Sequence[Tensor]) -> Tensor:
+    def _metric(self, layer: "CircuitLayer", inputs: Sequence[Tensor]) -> Tensor:
         """The mean metric over all rows of all calls."""
+        from quantum.metric import metric_tensor
+
         if not inputs:
             raise ValueError(
                 "CircuitMetric: a circuit of the group did not run on the batch, so that it has no "
@@ -98,7 +104,7 @@ class CircuitMetric:
     def _check(
         self,
         objective: nn.Module,
-        layers: Sequence[CircuitLayer],
+        layers: Sequence[nn.Module],
         parameters: Sequence[nn.Parameter],
     ) -> None:
         known = {id(p) for layer in layers for p in layer.parameters()}
@@ -111,7 +117,7 @@ class CircuitMetric:
             )
 
 
-def _places(layer: CircuitLayer, starts: dict[int, int]) -> tuple[Tensor, Tensor]:
+def _places(layer: nn.Module, starts: dict[int, int]) -> tuple[Tensor, Tensor]:
     """Where the wanted weights of a layer are in the metric of all, and in the layer's own."""
     places: list[int] = []
     chosen: list[int] = []

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 __all__ = ["Call", "undisturbed", "watched"]
@@ -21,6 +20,7 @@ class Call(NamedTuple):
         result: What it returned.
 
     Example:
+        >>> import torch
         >>> with watched(net := nn.Linear(1, 1), lambda part: part is net) as calls:
         ...     _ = net(torch.ones(3, 1))
         >>> calls[0].inputs.shape
@@ -37,6 +37,7 @@ def watched(module: nn.Module, chosen: Callable[[nn.Module], bool]) -> Iterator[
     """Collect the calls of the chosen parts of ``module``, of nested ones the outermost.
 
     Example:
+        >>> import torch
         >>> net = nn.Sequential(nn.Linear(1, 2), nn.ReLU())
         >>> with watched(net, lambda part: isinstance(part, nn.ReLU)) as calls:
         ...     _ = net(torch.ones(3, 1))
@@ -74,24 +75,23 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
     """Give buffers that an evaluation writes to (running statistics, counts) their values back.
 
     Example:
+        >>> import torch
         >>> norm = nn.BatchNorm1d(2)
         >>> with undisturbed(norm):
         ...     _ = norm(torch.ones(3, 2))
         >>> norm.num_batches_tracked
         tensor(0)
     """
-    kept: list[tuple[Tensor, Tensor]] = []
+    kept: list[tuple[dict[str, Tensor | None], str, Tensor]] = []
     for part in module.modules():
         norm = isinstance(part, nn.modules.batchnorm._NormBase)
-        kept.extend(
-            (buffer, buffer.detach().clone())
-            for buffer in part._buffers.values()
-            if buffer is not None and (norm or buffer.numel() <= _SMALL)
-        )
+        for name, buffer in part._buffers.items():
+            if buffer is not None and (norm or buffer.numel() <= _SMALL):
+                kept.append((part._buffers, name, buffer))
+    for owner, name, buffer in kept:
+        owner[name] = buffer.detach().clone()  # a graph may need it as it was
     try:
         yield
     finally:
-        with torch.no_grad():
-            for buffer, before in kept:
-                if not torch.equal(buffer, before):
-                    buffer.copy_(before)
+        for owner, name, buffer in kept:
+            owner[name] = buffer
