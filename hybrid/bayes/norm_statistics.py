@@ -111,14 +111,21 @@ def _batch_norm(module: Any, weights: Weights, inputs: Tensor) -> Any:
         module.num_batches_tracked.add_(1)
         if factor is None:
             factor = 1.0 / float(module.num_batches_tracked)
-    affine = []
+    affine: list[Tensor | None] = []
     for name in ("weight", "bias"):
         own = getattr(module, name)
         value = weights.get(name, None if own is None else own.unsqueeze(0))
         affine.append(None if value is None else value.expand(draws, -1).flatten())
     flat_mean, flat_variance = (part.detach().flatten().clone() for part in (mean, variance))
     outputs = F.batch_norm(
-        wide, flat_mean, flat_variance, *affine, module.training, factor or 0.0, module.eps
+        wide,
+        flat_mean,
+        flat_variance,
+        affine[0],
+        affine[1],
+        module.training,
+        factor or 0.0,
+        module.eps,
     )
     if module.training:  # in place: the weights hold the members' own buffers
         mean.copy_(flat_mean.view_as(mean))

@@ -137,7 +137,7 @@ class SGHMC(Optimizer):
             start = torch.randn_like(parameter) * math.sqrt(group["temperature"])
             state["velocity"] = start
         prior = parameter / group["prior_scale"] ** 2
-        gradient = torch.add(prior, parameter.grad, alpha=group["data_size"])
+        gradient = prior + group["data_size"] * torch.as_tensor(parameter.grad)
         noise = torch.randn_like(parameter)
         position, state["velocity"] = friction_step(
             parameter,

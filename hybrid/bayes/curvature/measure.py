@@ -85,8 +85,11 @@ def measure(
     batches = [inputs.reshape(-1, *inputs.shape[inputs.dim() - dims :]) for inputs in batches]
     parameters = {name: body.get_parameter(name).requires_grad_() for name in names}
     groups = _groups(body, parameters, batches[0][:2], structure, apart)
+    with torch.no_grad():
+        outputs = body(batches[0][:2]).shape[-1]
     for inputs in batches:
-        _add_batch(body, link, parameters, inputs, groups, samples, generator)
+        for rows in inputs.split(max(1, _HELD // outputs**2)):  # as many roots as outputs
+            _add_batch(body, link, parameters, rows, groups, samples, generator)
     return [(group.names, _block(group, parameters)) for group in groups]
 
 
@@ -122,7 +125,8 @@ def _groups(
         return [_Group("dense", tuple(parameters))]
     kind: Literal["diagonal", "kronecker"] = "kronecker" if structure == "kronecker" else "diagonal"
     linear = _linear_parts(body, parameters, rows, apart if kind == "kronecker" else ())
-    groups, taken = [], set()
+    groups: list[_Group] = []
+    taken: set[str] = set()
     for part, own in linear.items():
         groups.append(_Group(kind, own, part))
         taken.update(own)

@@ -137,7 +137,7 @@ def recorded(layer: nn.Module, names: Mapping[str, Any]) -> Iterator[dict[str, l
 
 def _call(module: Any, inputs: Tensor, output: Tensor) -> Call:
     if isinstance(module, nn.Conv2d):
-        pad = module.padding
+        pad: Any = module.padding
         if module.padding_mode != "zeros":
             inputs = F.pad(inputs, (pad[1], pad[1], pad[0], pad[0]), mode=module.padding_mode)
             pad = (0, 0)

@@ -44,5 +44,5 @@ class Tangent(nn.Module):
         def run(weights: dict[str, Tensor]) -> Any:
             return functional_call(self.body, weights, (inputs,))
 
-        there, change = jvp(run, (origins,), (along,))
+        there, change = jvp(run, (origins,), (along,))[:2]
         return torch.add(there, change)
