@@ -13,6 +13,7 @@ from causal.draws import fixed, held, seeded
 from causal.law import law_at, states_of
 from hybrid.backbones.folded import row_dims
 from hybrid.bayes.batching import in_dtype_of, is_random
+from hybrid.bayes.chunks import chunked
 
 __all__ = ["Prediction", "predict"]
 
@@ -159,6 +160,7 @@ def predict(
     generator: torch.Generator | None = None,
     *,
     samples: int | None = None,
+    chunk: int | None = None,
 ) -> Prediction:
     """Predict with a Law: mean, variance and its split, quantiles; probabilities for classes.
 
@@ -174,6 +176,9 @@ def predict(
         generator: Source of randomness; None advances torch's global generator.
         samples: Values drawn per weight set where mean, variance or quantile has no closed form;
             None for 4096 in all, but at least 32 each.
+        chunk: How many weight sets run through the random layers at one time: memory for their
+            activations grows with it, not with ``draws``. None for as many as make 65,536 rows. The
+            weights do not depend on it.
 
     Raises:
         ValueError: The law's distributions do not fit ``x``, or a number is below 1.
@@ -198,7 +203,7 @@ def predict(
     if draws is None and not any(held(part) for part in law.modules()):
         draws = 100 if random else 1
     dims = row_dims(law)
-    with fixed(law, draws, generator) as current:
+    with chunked(chunk), fixed(law, draws, generator) as current:
         lead = random and current is not None
         given = x.unsqueeze(0) if lead else x
         plain = dims == 1 and not (lead and x.dim() == 1)

@@ -24,7 +24,17 @@ from torch.utils._pytree import tree_map
 
 from hybrid.layers import Aside, Constant, Interaction, Readout, Skip, Standardize, split_columns
 
-__all__ = ["Layer", "Weights", "batched", "batching_rule", "in_dtype_of", "is_random", "under"]
+__all__ = [
+    "Layer",
+    "Weights",
+    "batched",
+    "batching_rule",
+    "check_norms",
+    "first_real",
+    "in_dtype_of",
+    "is_random",
+    "under",
+]
 
 Weights = Mapping[str, Tensor]
 
@@ -80,13 +90,30 @@ def in_dtype_of(law: nn.Module, context: Tensor) -> Tensor:
     if not isinstance(context, Tensor) or context.is_complex():
         kind = context.dtype if isinstance(context, Tensor) else type(context).__name__
         raise TypeError(f"a law's context is a tensor (*batch, width) of real numbers, got {kind}")
-    parameter = next((p for p in law.parameters() if p.is_floating_point()), None)
+    parameter = first_real(law)
     if parameter is None or parameter.dtype == context.dtype:
         return context
     numbers = context.is_floating_point() or context.dtype == torch.bool
     if not numbers and any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in law.modules()):
         return context
     return context.to(parameter.dtype)
+
+
+def first_real(module: nn.Module) -> Tensor | None:
+    """The first real parameter: a short way to what ``module.parameters()`` would walk to.
+
+    Example:
+        >>> first_real(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Linear(2, 1))).shape
+        torch.Size([1, 2])
+    """
+    for parameter in module._parameters.values():
+        if parameter is not None and parameter.is_floating_point():
+            return parameter
+    for part in module._modules.values():
+        found = None if part is None else first_real(part)
+        if found is not None:
+            return found
+    return None
 
 
 Rule = Callable[[Any, Weights, Tensor], Any]
@@ -162,7 +189,7 @@ def batched(module: nn.Module, weights: Weights, inputs: Tensor) -> Any:
     draws = max([inputs.shape[0], *(len(weight) for weight in weights.values())])
     if draws == 1:
         return _squeezed(module, weights, inputs)
-    _check_norms(module)
+    check_norms(module)
     if getattr(module, "broadcasts_parameters", False):
         return _broadcast(module, weights, inputs)
     if _needs_loop(module):
@@ -237,7 +264,15 @@ def _needs_loop(module: nn.Module) -> bool:
     )
 
 
-def _check_norms(module: nn.Module) -> None:
+def check_norms(module: nn.Module) -> None:
+    """Raise where a batch norm layer would update its running statistics once per draw.
+
+    Example:
+        >>> check_norms(nn.BatchNorm1d(3).eval())
+        >>> check_norms(nn.BatchNorm1d(3))
+        Traceback (most recent call last):
+        ValueError: BatchNorm1d '' is in training mode under several draws, ...
+    """
     for name, part in module.named_modules():
         if (
             isinstance(part, nn.modules.batchnorm._NormBase)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from causal.draws import fixed, held, hold
-from hybrid.bayes.batching import batched, is_random, unaliased
+from hybrid.bayes.batching import is_random, unaliased
+from hybrid.bayes.chunks import batched_in_chunks
 
 __all__ = ["Family", "Posterior", "Spread"]
 
@@ -128,7 +129,7 @@ class Posterior(nn.Module):
             )
         if count > 1 and self.training and _drops(self.mean):
             inputs = inputs.expand(count, *inputs.shape[1:])  # a mask for each draw
-        return batched(self.mean, weights, inputs)
+        return batched_in_chunks(self.mean, weights, inputs, count)
 
     @contextmanager
     def fixed(self, draws: int | None, generator: torch.Generator | None = None) -> Iterator[None]:
