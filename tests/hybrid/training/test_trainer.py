@@ -705,3 +705,32 @@ def test_wrong_settings_are_named(more, name):
 def test_numpy_integers_are_whole_numbers():
     history = fit(Squares(), (X, Y), epochs=np.int64(2), batch_size=np.int32(8), seed=np.int64(3))
     assert len(history) == 2
+
+
+COMPILED = """
+import pennylane as qml, torch, hybrid, quantum
+
+def circuit(inputs, weights):
+    qml.AngleEmbedding(inputs, wires=range(2))
+    qml.BasicEntanglerLayers(weights, wires=range(2))
+    return [qml.expval(qml.Z(wire)) for wire in range(2)]
+
+def objective():
+    torch.manual_seed(0)
+    layer = quantum.CircuitLayer(circuit, {"weights": (1, 2)}, in_features=2)
+    body = torch.nn.Sequential(torch.nn.Linear(1, 2), layer)
+    return hybrid.objectives.ELBO(hybrid.heads.Normal(body, features=2), data_size=40).double()
+
+x = torch.linspace(-1, 1, 40, dtype=torch.float64).unsqueeze(-1)
+plain, compiled = objective(), objective()
+for trained in (plain, torch.compile(compiled, backend="aot_eager")):
+    hybrid.fit(trained, (x, x.squeeze(-1)), epochs=2, batch_size=20, seed=0, progress=False)
+for one, two in zip(plain.parameters(), compiled.parameters(), strict=True):
+    torch.testing.assert_close(one, two)
+"""
+
+
+def test_a_compiled_objective_with_a_circuit_trains_as_the_eager_one():
+    """In a process of its own: the run-time checks of the tests do not go through a compiler."""
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
