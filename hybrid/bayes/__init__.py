@@ -7,6 +7,7 @@ are all that the rest of the library knows.
 from causal.draws import fixed
 from hybrid.bayes import backbone_rules, priors, torch_rules  # rules registered  # noqa: F401
 from hybrid.bayes.batching import Layer, batched, batching_rule
+from hybrid.bayes.chunks import chunked
 from hybrid.bayes.conversion import variational
 from hybrid.bayes.curvature.approximation import laplace
 from hybrid.bayes.curvature.evidence import fit_prior, log_marginal_likelihood
@@ -40,6 +41,7 @@ __all__ = [
     "Summary",
     "batched",
     "batching_rule",
+    "chunked",
     "dropout",
     "ensemble",
     "fit_prior",

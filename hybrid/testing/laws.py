@@ -164,7 +164,7 @@ def _check_draws(clauses: Clauses, law: Any, context: Tensor, generator: torch.G
 
 def _check_gradients(clauses: Clauses, law: Any, context: Tensor) -> None:
     clause = "finite gradients to every parameter"
-    priors = [part for part in law.modules() if isinstance(part, PriorDensity)]
+    priors: list[nn.Module] = [part for part in law.modules() if _is_prior(part)]
     learnt = {id(parameter) for part in priors for parameter in part.parameters()}
     named = trainable(law)
     beliefs = {name: named.pop(name) for name in list(named) if id(named[name]) in learnt}
@@ -176,6 +176,10 @@ def _check_gradients(clauses: Clauses, law: Any, context: Tensor) -> None:
             clauses.gradients(clause, named, (log * torch.randn_like(log)).sum())
         if beliefs:
             clauses.gradients(clause, beliefs, divergence(law))
+
+
+def _is_prior(part: object) -> bool:
+    return isinstance(part, PriorDensity)
 
 
 def _check_refusal(clauses: Clauses, law: Any, context: Tensor) -> None:
