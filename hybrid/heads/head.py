@@ -95,6 +95,8 @@ class Head(nn.Module, abc.ABC):
                 return expanded(distribution, (draws, *distribution.batch_shape[1:]))
         with fixed(self) as current:
             _check_width(self.body, context)
+            if type(self.body) is Constant:  # one row serves all
+                return expanded(self.link(self.body.values), context.shape[:-1])
             if current is None:
                 return self.link(self.body(context))
             return self.link(batched(self.body, {}, context))

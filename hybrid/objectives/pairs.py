@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from causal.law import is_integer, states_of
-from hybrid.bayes.batching import in_dtype_of
+from hybrid.bayes.batching import first_real, in_dtype_of
 
 __all__ = ["data_pair", "described"]
 
@@ -28,8 +28,8 @@ def data_pair(law: nn.Module, x: Any, y: Any) -> tuple[Tensor, Tensor]:
         >>> data_pair(torch.nn.Linear(1, 1).double(), torch.ones(1, 1), torch.tensor([2]))
         (tensor([[1.]], dtype=torch.float64), tensor([2.], dtype=torch.float64))
     """
-    kinds = (p.dtype for p in law.parameters() if p.is_floating_point())
-    dtype = next(kinds, torch.get_default_dtype())
+    parameter = first_real(law)
+    dtype = torch.get_default_dtype() if parameter is None else parameter.dtype
     for name, tensor in (("x", x), ("y", y)):
         if not isinstance(tensor, Tensor) or tensor.is_complex():
             kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__

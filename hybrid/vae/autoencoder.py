@@ -12,17 +12,18 @@ from torch.distributions import Distribution, constraints
 
 from causal.draws import Random, fixed, held, seeded
 from causal.guide import Guide
-from causal.law import encode, law_at, states_of
-from hybrid.bayes.batching import in_dtype_of, is_random
+from causal.law import law_at, states_of
+from hybrid.bayes.batching import first_real, in_dtype_of, is_random
 from hybrid.heads.head import expanded
 from hybrid.heads.normal import Normal
 from hybrid.layers import out_features_of
 from hybrid.loss import whole
 from hybrid.objectives.pairs import data_pair
+from hybrid.vae.likelihood import belongs
 from hybrid.vae.marginal import Marginal
 from hybrid.vae.objective import EvidenceBound
 from hybrid.vae.prior import StandardNormal
-from hybrid.vae.terms import averaged, beside, terms_of
+from hybrid.vae.terms import averaged, beside, seen_by, terms_of
 
 __all__ = ["VAE"]
 
@@ -197,8 +198,8 @@ class VAE(nn.Module):
             context: Contexts (\*batch, width); None where the autoencoder is not conditional.
 
         Raises:
-            ValueError: Shapes do not fit, x is none of the decoder's classes, or a value is
-                missing (NaN).
+            ValueError: Shapes do not fit, a value is missing (NaN) or outside of the decoder's
+                support, such as a class that there is none of.
             TypeError: One of them is no tensor of real numbers.
         """
         if not isinstance(x, Tensor):
@@ -212,15 +213,23 @@ class VAE(nn.Module):
                 f"(*batch, {', '.join(map(str, event))}){flat}"
             )
         if context is None:
-            context = torch.zeros((*batch, 0), device=x.device)
+            context = x.new_empty((*batch, 0), dtype=_like(self).dtype)
         elif not isinstance(context, Tensor) or context.shape[:-1] != batch:
             shape = tuple(context.shape) if isinstance(context, Tensor) else type(context).__name__
             raise ValueError(
                 f"context has shape {shape} for rows {tuple(batch)}: expected one each"
             )
-        for name, values in (("x", x), ("context", context)):
-            _check_known(name, values)
+        else:
+            _check_known("context", context)
         context, x = data_pair(self, context, x)
+        if not belongs(x, self.support):
+            _check_known("x", x)
+            inside = self.support.check(x).reshape(*batch, -1).all(-1).flatten()
+            raise ValueError(
+                f"x has values outside of {self.support}, where the decoder "
+                f"{type(self.decoder).__name__} is defined: the first in row "
+                f"{int((~inside).int().argmax())}"
+            )
         return x, context
 
     def noise(self) -> tuple[torch.Generator | None, bool]:
@@ -233,7 +242,7 @@ class VAE(nn.Module):
     def encode(self, x: Tensor, context: Tensor | None = None) -> Distribution:
         r"""The approximate posterior :math:`q(z \mid x, c)` of each row, see `rows`."""
         x, context = self.rows(x, context)
-        return law_at(self.posterior, beside(encode(self.decoder, x, context.dtype), context))
+        return law_at(self.posterior, beside(seen_by(self, x, context.dtype), context))
 
     def decode(self, code: Tensor, context: Tensor | None = None) -> Distribution:
         r"""The distribution :math:`p(x \mid z, c)` for codes (\*batch, latent)."""
@@ -324,8 +333,7 @@ class VAE(nn.Module):
             found = terms_of(
                 self, x, context, samples=count, draws=draws, generator=source, shared=shared
             )
-        weights = found.likelihood if found.ratio is None else found.likelihood + found.ratio
-        return averaged(weights, 0 if draws is None else 1)
+        return averaged(found.log_weights(), 0 if draws is None else 1)
 
     @contextmanager
     def _weights(self, generator: torch.Generator | None) -> Iterator[int | None]:
@@ -380,9 +388,7 @@ def _check_law(name: str, law: Any) -> None:
 
 def _check_known(name: str, values: Tensor) -> None:
     """Raise ValueError where a value is missing."""
-    if not values.is_floating_point() or not bool(values.sum().isnan()):
-        return
-    missing = values.isnan()  # the sum may be inf - inf as well
+    missing = values.isnan()
     if bool(missing.any()):
         place = tuple(int(k) for k in missing.nonzero()[0])
         raise ValueError(
@@ -393,5 +399,5 @@ def _check_known(name: str, values: Tensor) -> None:
 
 def _like(module: nn.Module) -> Tensor:
     """A tensor with the dtype and device of a module's parameters."""
-    found = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
-    return found.detach()
+    found = first_real(module)
+    return torch.zeros(()) if found is None else found.detach()

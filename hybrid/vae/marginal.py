@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from causal.law import law_at
+from hybrid.heads.head import checking
+from hybrid.vae.likelihood import belongs
 from hybrid.vae.terms import Parts, averaged, beside, terms_of
 
 __all__ = ["Generative", "Marginal"]
@@ -84,6 +86,7 @@ class Marginal(TorchDistribution):
         self._scope = scope
         batch = context.shape[:-1] if draws is None else (draws, *context.shape[1:-1])
         super().__init__(torch.Size(batch), model.event_shape, validate_args=False)
+        checking(self)
 
     @property
     def support(self) -> constraints.Constraint:
@@ -136,8 +139,11 @@ class Marginal(TorchDistribution):
         own = self.context.shape[:-1]
         rows = torch.broadcast_shapes(value.shape[: value.dim() - event], own)
         front = len(rows) - len(own)
-        x = value.to(self.context.dtype) if value.dtype == torch.bool else value
-        x = x.expand(*rows, *self.event_shape)
+        if self._validate_args and not belongs(value, self.support):
+            raise ValueError(
+                f"the value is outside of the support {self.support}, or missing (NaN)"
+            )
+        x = value.expand(*rows, *self.event_shape)
         context = self.context.expand(*rows, self.context.shape[-1])
         if self.draws is not None and front:  # draws come before all others
             x, context = x.movedim(front, 0), context.movedim(front, 0)
@@ -151,6 +157,5 @@ class Marginal(TorchDistribution):
             generator=generator,
             shared=shared,
         )
-        weights = found.likelihood if found.ratio is None else found.likelihood + found.ratio
-        bound = averaged(weights, 0 if self.draws is None else 1)
+        bound = averaged(found.log_weights(), 0 if self.draws is None else 1)
         return bound.movedim(0, front) if self.draws is not None and front else bound

@@ -10,7 +10,9 @@ from causal.draws import divergence, fixed
 from hybrid.bayes.batching import is_random
 from hybrid.loss import Loss, whole
 from hybrid.objectives.pairs import described
-from hybrid.vae.terms import Terms, averaged, rates, terms_of
+from hybrid.vae.likelihood import summed
+from hybrid.vae.prior import StandardNormal
+from hybrid.vae.terms import Terms, averaged, normal_of, rates, terms_of
 
 __all__ = ["EvidenceBound"]
 
@@ -170,26 +172,29 @@ class EvidenceBound(nn.Module):
         )
         if weighing:
             return _weighed(terms, draws, many, importance=self.importance, doubly=self.doubly)
-        reconstruction = -terms.likelihood.mean()
-        rate = self._rate(terms)
+        if draws is None and many is None:
+            reconstruction = (
+                summed(terms.decoded, terms.rows) / -terms.posterior.batch_shape.numel()
+            )
+        else:
+            reconstruction = -terms.likelihood().mean()
+        rate = self._rate(terms, context)
         beta = self._now("beta", self.beta)
         total = reconstruction + (rate if beta == 1.0 else beta * rate)
         return Loss(total, {"reconstruction": reconstruction, "rate": rate})
 
-    def _rate(self, terms: Terms) -> Tensor:
+    def _rate(self, terms: Terms, context: Tensor) -> Tensor:
         """Mean divergence of the codes from their prior, what is free of it left out."""
+        law: Any = self.vae.prior
         free = self._now("free_bits", self.free_bits)
-        found = rates(terms.posterior, terms.prior)
-        if found is None:
-            code = terms.code
-            each = terms.posterior.log_prob(code) - terms.prior.log_prob(code)
-            entries, width = False, code.shape[-1]
-        else:
-            each, entries = found
-            width = terms.code.shape[-1]
+        plain = isinstance(law, StandardNormal) and normal_of(terms.posterior) is not None
+        prior = None if plain else law(context)
+        each, entries = rates(terms.posterior, prior) or (None, False)
+        code, width = terms.code, terms.code.shape[-1]
+        if each is None:
+            each = terms.posterior.log_prob(code) - prior.log_prob(code)
         if not free:
-            total = each.sum()
-            return total / (each.numel() // width if entries else each.numel())
+            return each.sum() / (each.numel() // width if entries else each.numel())
         if entries:
             return each.flatten(0, -2).mean(0).clamp_min(free).sum()
         return each.mean().clamp_min(free * width)
@@ -206,9 +211,7 @@ def _weighed(
     terms: Terms, draws: int | None, samples: int | None, *, importance: bool, doubly: bool
 ) -> Loss:
     """The negative bound as one number, from importance weights."""
-    if terms.ratio is None:  # pragma: no cover - it was asked for
-        raise ValueError("the ratio of prior and posterior density is needed")
-    weights = terms.likelihood + terms.ratio
+    weights = terms.log_weights()
     axis = 0 if draws is None else 1
     shares = None
     if importance:

@@ -12,8 +12,19 @@ from torch.func import functional_call
 from causal.draws import seeded, standard_normal
 from causal.law import encode, law_at
 from causal.noise import replay
+from hybrid.vae.likelihood import unchecked
 
-__all__ = ["Parts", "Terms", "averaged", "beside", "drawn", "normal_of", "rates", "terms_of"]
+__all__ = [
+    "Parts",
+    "Terms",
+    "averaged",
+    "beside",
+    "drawn",
+    "normal_of",
+    "rates",
+    "seen_by",
+    "terms_of",
+]
 
 
 @runtime_checkable
@@ -40,23 +51,37 @@ class Terms(NamedTuple):
     r"""What the bound of rows is made of, for each sample z of their hidden codes.
 
     Attributes:
-        likelihood: :math:`\log p(x \mid z)`, (\*draws, \*samples, \*rows).
+        decoded: :math:`p(x \mid z)`, batch shape (\*draws, \*samples, \*rows).
+        rows: x with an axis for samples.
         posterior: :math:`q(z \mid x)`, batch shape (\*draws, \*rows).
-        prior: :math:`p(z)`, with a batch shape that broadcasts to the posterior's.
         ratio: :math:`\log p(z) - \log q(z \mid x)`, None where it was not asked for.
         code: z itself, (\*samples, \*draws, \*rows, latent).
 
     Example:
         >>> normal = td.Independent(td.Normal(torch.zeros(5, 2), 1.0), 1)
-        >>> Terms(torch.zeros(5), normal, normal, None, torch.zeros(5, 2)).likelihood.shape
+        >>> Terms(normal, torch.zeros(5, 2), normal, None, torch.zeros(5, 2)).likelihood().shape
         torch.Size([5])
     """
 
-    likelihood: Tensor
+    decoded: td.Distribution
+    rows: Tensor
     posterior: td.Distribution
-    prior: td.Distribution
     ratio: Tensor | None
     code: Tensor
+
+    def likelihood(self) -> Tensor:
+        r""":math:`\log p(x \mid z)`, (\*draws, \*samples, \*rows)."""
+        return unchecked(self.decoded).log_prob(self.rows)
+
+    def log_weights(self) -> Tensor:
+        r""":math:`\log p(x \mid z) p(z) / q(z \mid x)`, (\*draws, \*samples, \*rows).
+
+        Raises:
+            ValueError: The ratio was not asked for.
+        """
+        if self.ratio is None:
+            raise ValueError("the ratio of prior and posterior density was not asked for")
+        return self.likelihood() + self.ratio
 
 
 def terms_of(
@@ -75,7 +100,7 @@ def terms_of(
 
     Args:
         parts: Encoder, decoder and prior.
-        x: Rows (\*draws, \*rows, \*event) in the decoder's dtype, the draws' axis 1 or S long.
+        x: Rows (\*draws, \*rows, \*event) in the decoder's support, the draws' axis 1 or S long.
         context: Contexts (\*draws, \*rows, width), of width 0 where there are none.
         samples: Codes per row, or None for one without an axis.
         draws: The number S of weight sets that are held, or None.
@@ -94,28 +119,45 @@ def terms_of(
         >>> from hybrid.vae.autoencoder import VAE
         >>> linear = torch.nn.Linear
         >>> vae = VAE(Normal(linear(3, 8), event=2), Normal(linear(2, 8), event=3))
-        >>> terms_of(vae, torch.zeros(5, 3), torch.zeros(5, 0), samples=4).likelihood.shape
+        >>> terms_of(vae, torch.zeros(5, 3), torch.zeros(5, 0), samples=4).likelihood().shape
         torch.Size([4, 5])
     """
-    seen = beside(encode(parts.decoder, x, context.dtype), context)
+    seen = beside(seen_by(parts, x, context.dtype), context)
     posterior = law_at(parts.posterior, seen)
     if draws is not None:
         posterior = posterior.expand(torch.Size((draws, *posterior.batch_shape[1:])))
     more = () if samples is None else (samples,)
     code = drawn(posterior, more, context, generator, shared=shared)
-    prior: td.Distribution = parts.prior(context)
     inside = draws is not None and samples is not None  # draws come before samples
     gap = None
     if ratio:
         held = _stopped(parts.posterior, seen) if stopped else posterior
+        prior: td.Distribution = parts.prior(context)
         gap = prior.log_prob(code) - held.log_prob(code)
         gap = gap.movedim(0, 1) if inside else gap
     lead = code.movedim(0, 1) if inside else code
     if samples is not None:
         axis = 0 if draws is None else 1
         x, context = x.unsqueeze(axis), context.unsqueeze(axis)
-    likelihood = law_at(parts.decoder, beside(lead, context)).log_prob(x)
-    return Terms(likelihood, posterior, prior, gap, code)
+    decoded = law_at(parts.decoder, beside(lead, context))
+    return Terms(decoded, x, posterior, gap, code)
+
+
+def seen_by(parts: Parts, x: Tensor, dtype: torch.dtype) -> Tensor:
+    r"""Rows as the encoder's columns (\*batch, width): classes one-hot, all else as numbers.
+
+    Example:
+        >>> from hybrid.heads.normal import Normal
+        >>> from hybrid.vae.autoencoder import VAE
+        >>> linear = torch.nn.Linear
+        >>> vae = VAE(Normal(linear(3, 8), event=2), Normal(linear(2, 8), event=3))
+        >>> seen_by(vae, torch.zeros(5, 3), torch.float32).shape
+        torch.Size([5, 3])
+    """
+    event: Any = parts.decoder.event_shape
+    if len(event) == 1 and x.dtype == dtype:
+        return x
+    return encode(parts.decoder, x, dtype)
 
 
 def beside(columns: Tensor, context: Tensor) -> Tensor:
@@ -214,7 +256,7 @@ def rates(posterior: Any, prior: Any) -> tuple[Tensor, bool] | None:
 
     Args:
         posterior: q.
-        prior: p.
+        prior: p; None for the standard normal law.
 
     Returns:
         The divergence, and whether its last axis is the entries j, still to be summed, as it is
@@ -228,7 +270,10 @@ def rates(posterior: Any, prior: Any) -> tuple[Tensor, bool] | None:
         >>> rates(q, p)
         (tensor([0., 2.]), True)
     """
-    q, p = normal_of(posterior), normal_of(prior)
+    q = normal_of(posterior)
+    if q is not None and prior is None:
+        return 0.5 * (q.scale * q.scale + q.loc * q.loc - 1) - q.scale.log(), True
+    p = normal_of(prior)
     if q is not None and p is not None:
         ratio = q.scale / p.scale
         apart = (q.loc - p.loc) / p.scale

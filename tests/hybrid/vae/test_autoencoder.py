@@ -334,6 +334,11 @@ def test_rows_that_do_not_fit():
     x = torch.randn(4, 3)
     with pytest.raises(ValueError, match=r"missing value \(NaN\) at \(2, 1\)"):
         vae.log_probability(torch.where(torch.arange(12).reshape(4, 3) == 7, math.nan, x))
+    pixels = torch.tensor([[0.0] * 6, [1.0] * 5 + [0.5]])
+    with pytest.raises(ValueError, match="Bernoulli is defined: the first in row 1"):
+        KINDS["pixels"]().log_probability(pixels)
+    with pytest.raises(ValueError, match=r"outside of the support"):
+        KINDS["pixels"]()(torch.zeros(2, 0)).log_prob(pixels)
     with pytest.raises(ValueError, match=r"rows have shape \(3,\)"):
         vae.encode(torch.zeros(4, 2))
     with pytest.raises(ValueError, match="flatten"):

@@ -94,14 +94,14 @@ def test_axes_are_draws_samples_rows():
     vae = VAE(FullNormal(*exact_posterior(decoder)), decoder)
     x, context = torch.randn(1, 5, 4).double(), torch.zeros(1, 5, 0).double()
     plain = terms_of(vae, x[0], context[0])
-    assert (plain.likelihood.shape, plain.ratio.shape, plain.code.shape) == ((5,), (5,), (5, 2))
+    assert (plain.likelihood().shape, plain.ratio.shape, plain.code.shape) == ((5,), (5,), (5, 2))
     wide = terms_of(vae, x, context, samples=6, draws=3)
-    assert wide.likelihood.shape == wide.ratio.shape == (3, 6, 5)
+    assert wide.likelihood().shape == wide.ratio.shape == (3, 6, 5)
     assert wide.code.shape == (6, 3, 5, 2)
     assert wide.posterior.batch_shape == (3, 5)
     assert terms_of(vae, x, context, draws=3, ratio=False).ratio is None
     # codes and their terms keep together
     each = td.Independent(td.Normal(wide.code @ decoder.weight.mT + 1, 0.5), 1).log_prob(x)
-    torch.testing.assert_close(wide.likelihood, each.movedim(0, 1))
+    torch.testing.assert_close(wide.likelihood(), each.movedim(0, 1))
     ratio = vae.prior(context).log_prob(wide.code) - wide.posterior.log_prob(wide.code)
     torch.testing.assert_close(wide.ratio, ratio.movedim(0, 1))
