@@ -14,6 +14,7 @@ from causal.law import law_at, states_of
 from hybrid.backbones.folded import row_dims
 from hybrid.bayes.batching import in_dtype_of, is_random
 from hybrid.bayes.chunks import chunked
+from hybrid.bayes.members import members_of
 
 __all__ = ["Prediction", "predict"]
 
@@ -171,8 +172,9 @@ def predict(
         law: Any Law.
         x: Contexts ``(*batch, width)``, cast to the law's dtype; ``(*batch, *row)`` where the body
             says that its rows have more axes (images, sequences).
-        draws: The number S of weight sets; None for 100 where the law is random, for 1 where it is
-            not, for what is held inside ``hybrid.bayes.fixed``.
+        draws: The number S of weight sets; None for the members of an ensemble, for 100 where the
+            law is random otherwise, for 1 where it is not, for what is held inside
+            ``hybrid.bayes.fixed``.
         generator: Source of randomness; None advances torch's global generator.
         samples: Values drawn per weight set where mean, variance or quantile has no closed form;
             None for 4096 in all, but at least 32 each.
@@ -201,7 +203,7 @@ def predict(
     x = in_dtype_of(law, x)
     random = is_random(law)
     if draws is None and not any(held(part) for part in law.modules()):
-        draws = 100 if random else 1
+        draws = members_of(law) or (100 if random else 1)
     dims = row_dims(law)
     with chunked(chunk), fixed(law, draws, generator) as current:
         lead = random and current is not None

@@ -1,10 +1,10 @@
 """Copies of a module that share its parameters, with some parts exchanged (floor 1)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import nn
 
-__all__ = ["exchanged", "is_law"]
+__all__ = ["exchanged", "is_law", "shadow"]
 
 
 def is_law(module: nn.Module) -> bool:
@@ -54,12 +54,35 @@ def _inside(
         new = None if part is None else exchanged(part, change, done)
         if new is not part:
             parts[name] = new
-    if not parts:
-        return module
+    return _shallow(module, parts) if parts else module
+
+
+def shadow(module: nn.Module) -> nn.Module:
+    """A copy of all parts that shares all parameters and buffers.
+
+    ``torch.func.functional_call`` puts stand-ins into the module that it runs; run on a shadow,
+    other threads that use the module do not see them.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 1))
+        >>> twin = shadow(net)
+        >>> twin[0] is net[0], twin[0].weight is net[0].weight
+        (False, True)
+    """
+    done: dict[int, nn.Module] = {}
+
+    def copied(part: nn.Module) -> nn.Module:
+        if id(part) not in done:
+            inner = {k: copied(own) for k, own in part._modules.items() if own is not None}
+            done[id(part)] = _shallow(part, inner)
+        return done[id(part)]
+
+    return copied(module)
+
+
+def _shallow(module: nn.Module, parts: Mapping[str, nn.Module]) -> nn.Module:
     copy = module.__new__(type(module))
-    copy.__dict__.update(module.__dict__)
     for name, value in module.__dict__.items():
-        if isinstance(value, dict):
-            copy.__dict__[name] = value.copy()
+        copy.__dict__[name] = value.copy() if isinstance(value, dict | list) else value
     copy._modules.update(parts)
     return copy

@@ -13,6 +13,7 @@ from torch.func import functional_call
 from causal.draws import fixed, held, hold, seeded
 from causal.guide import Guide
 from hybrid.bayes.batching import Weights, batched, batching_rule, is_random
+from hybrid.bayes.chunks import batched_in_chunks
 from hybrid.bayes.exchange import exchanged, is_law
 
 __all__ = ["Dropped", "Masked", "dropout", "kept"]
@@ -118,7 +119,7 @@ class Dropped(nn.Module):
                 return batched(self.mean, {}, inputs.expand(count, *inputs.shape[1:]))
         if count is None:
             return functional_call(self.mean, seeds, (inputs,))
-        return batched(self.mean, seeds, inputs)
+        return batched_in_chunks(self.mean, seeds, inputs, count)
 
     @contextmanager
     def fixed(self, draws: int | None, generator: torch.Generator | None = None) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """Ensembles: several networks trained together as one module (floor 1)."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from causal.draws import seeded
+from causal.guide import Guide
 from hybrid.bayes.batching import is_random
 from hybrid.bayes.conversion import variational
+from hybrid.bayes.exchange import is_law
 from hybrid.bayes.norm_statistics import statistics_of
 from hybrid.bayes.posterior import Posterior
 
@@ -245,7 +247,7 @@ def _alone(posterior: Posterior, index: int) -> nn.Module:
 def _renewed(module: nn.Module) -> nn.Module:
     """A copy with new initial values."""
     twin = copy.deepcopy(module)
-    for name, part in twin.named_modules():
+    for name, part in _random_parts(twin):
         if not any(own.requires_grad for own in part._parameters.values() if own is not None):
             continue
         reset: Any = getattr(part, "reset_parameters", getattr(part, "_reset_parameters", None))
@@ -261,6 +263,24 @@ def _renewed(module: nn.Module) -> nn.Module:
                 if value is not None:
                     own.copy_(value)
     return twin
+
+
+def _random_parts(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """What members have for themselves: the laws' bodies, or all of a plain layer."""
+    if not any(is_law(part) for part in module.modules()):
+        yield from module.named_modules()
+        return
+    seen = {
+        id(part)
+        for guide in module.modules()
+        if isinstance(guide, Guide)
+        for part in guide.modules()
+    }
+    for path, law in module.named_modules():
+        for name, part in law.named_modules() if is_law(law) and id(law) not in seen else ():
+            if id(part) not in seen:
+                seen.add(id(part))
+                yield f"{path}.{name}" if path else name, part
 
 
 def _own(part: nn.Module) -> list[nn.Parameter]:

@@ -134,6 +134,24 @@ class _Part:
         self.ids = tuple(id(value) for _, value in named)
         self.inputs: list[Tensor] = []
 
+    def watch(self) -> tuple[Any, Any]:
+        """Keep what the body is given; the law's context, where the law does not run its body."""
+        seen = 0
+
+        def of_body(_: nn.Module, given: Any) -> None:
+            self.inputs.append(given[0].detach())
+
+        def of_law(_: nn.Module, given: Any, __: Any) -> None:
+            nonlocal seen
+            if len(self.inputs) == seen:
+                self.inputs.append(in_dtype_of(self.owner, given[0]).detach())
+            seen = len(self.inputs)
+
+        return (
+            self.body.register_forward_pre_hook(of_body),
+            self.owner.register_forward_hook(of_law),
+        )
+
 
 class _Likelihood:
     """Runs the data through a module: its log likelihood, and what its bodies are given."""
@@ -149,12 +167,7 @@ class _Likelihood:
     def run(self, batches: Iterator[Any]) -> None:
         """Go through all batches."""
         self.module.eval()
-        handles = [
-            part.body.register_forward_pre_hook(
-                lambda _, given, part=part: part.inputs.append(given[0].detach())
-            )
-            for part in self.laws.values()
-        ]
+        handles = [handle for part in self.laws.values() for handle in part.watch()]
         try:
             for batch in batches:
                 self._add(batch)

@@ -82,7 +82,7 @@ def measure(
     """
     body = copy.deepcopy(body).eval()
     dims = row_dims(body)
-    batches = [inputs.reshape(-1, *inputs.shape[inputs.dim() - dims :]) for inputs in batches]
+    batches = [inputs.unsqueeze(0).flatten(0, inputs.dim() - dims) for inputs in batches]
     parameters = {name: body.get_parameter(name).requires_grad_() for name in names}
     groups = _groups(body, parameters, batches[0][:2], structure, apart)
     with torch.no_grad():

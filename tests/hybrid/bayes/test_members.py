@@ -11,7 +11,7 @@ from torch import nn
 
 import hybrid
 import quantum
-from causal import Graph
+from causal import Graph, Hidden
 from causal.draws import divergence, fixed
 from causal.scm import SCM
 from hybrid.backbones import MLP, RNN, ConvNet, Transformer
@@ -92,7 +92,7 @@ def test_draws_take_members_in_turn():
     assert len(set(six[4:])) == 2
     assert {tuple(chosen(1, seed)) for seed in range(30)} == {(0,), (1,), (2,), (3,)}
     torch.testing.assert_close(law(X, draws=4).mean, own)
-    prediction = hybrid.predict(law, X, draws=4)
+    prediction = hybrid.predict(law, X)
     torch.testing.assert_close(prediction.mean, own.mean(0))
     torch.testing.assert_close(prediction.epistemic, own.var(0, correction=0))
     assert divergence(law) == 0
@@ -205,6 +205,20 @@ def test_a_model_with_several_laws():
         torch.testing.assert_close(together.log_probability(data), plain)
     effect = together.effect("Y", do={"T": 1.0}, against={"T": 0.0}, evidence=data, draws=3)
     assert effect.draws.shape[0] == 3
+
+
+def test_hidden_causes_keep_their_guide():
+    laws = {"X": Normal(MLP(1, [4], 4)), "Y": Normal(MLP(2, [4], 4))}
+    guide = Normal(MLP(2, [4], 4), event=1)
+    graph = Graph.parse("X -> Y; X <-> Y")
+    scm = SCM(graph, laws, hidden={("X", "Y"): Hidden(size=1)}, guide=guide)
+    together = ensemble(scm, 3)
+    kept = [p for name, p in together.named_parameters() if "guide" in name]
+    for one, other in zip(kept, guide.parameters(), strict=True):
+        assert torch.equal(one, other)
+        assert one.requires_grad
+    data = {"X": torch.randn(20), "Y": torch.randn(20)}
+    steps(EachMember(ELBO(together, data_size=20, draws=3)), torch.optim.Adam, data, 2)
 
 
 def test_copies_files_and_threads_answer_alike(tmp_path):

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 
 import pennylane as qml
 import pytest
@@ -297,6 +298,42 @@ def test_copies_and_files(tmp_path):
         for mean, scale in answers:
             assert torch.equal(mean, answers[0][0])
             assert torch.equal(scale, answers[0][1])
+
+
+def test_unconditional_laws_and_roots():
+    law, y = Normal(None, event=2).double(), torch.randn(20, 2).double()
+    law.body.values.data = torch.cat([y.mean(0), torch.full((2,), 0.54).double()])
+    random = laplace(law, (torch.zeros(20, 0), y), "full", prior_precision=1e-6)
+    scale = law(torch.zeros(1, 0)).stddev[0]
+    found = drawn(random.body)[:, :2].std(0)
+    torch.testing.assert_close(found, scale / 20**0.5, rtol=0.02, atol=0)
+
+
+def test_linearised_predictions_of_threads_do_not_mix():
+    random = laplace(Normal(MLP(2, [4], 4)).double(), (X, Y), linearised=True)
+    answers = {}
+
+    def work(seed):
+        generator = torch.Generator().manual_seed(seed)
+        answers[seed] = hybrid.predict(random, X, draws=3, generator=generator).mean
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed, mean in answers.items():
+        generator = torch.Generator().manual_seed(seed)
+        assert torch.equal(hybrid.predict(random, X, draws=3, generator=generator).mean, mean)
+    assert len(answers) == 4
+
+
+def test_a_data_loader_gives_the_same():
+    law = Normal(MLP(2, [4], 4)).double()
+    dataset = torch.utils.data.TensorDataset(X, Y)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=7)
+    one, two = laplace(law, loader, "full"), laplace(law, (X, Y), "full")
+    torch.testing.assert_close(log_marginal_likelihood(one), log_marginal_likelihood(two))
 
 
 def test_frozen_parameters_stay_and_singles_work():
