@@ -37,7 +37,7 @@ def install(name: str, cache: Path) -> Path | str:
     """
     requirements = REQUIREMENTS / f"{name}.txt"
     if not requirements.exists():
-        known = ", ".join(sorted(path.stem for path in REQUIREMENTS.glob("*.txt")))
+        known = ", ".join(sorted({path.name.split(".")[0] for path in REQUIREMENTS.glob("*.txt")}))
         raise ValueError(f"there is no environment {name!r}: the environments are {known}")
     found = find(name, cache)
     if isinstance(found, Path):
@@ -46,8 +46,12 @@ def install(name: str, cache: Path) -> Path | str:
     reason.unlink(missing_ok=True)
     venv.create(cache / name, with_pip=True, clear=True)
     python = cache / name / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)]
-    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--requirement"]
+    done = subprocess.run([*pip, str(requirements)], capture_output=True, text=True, check=False)
+    alone = requirements.with_suffix(".alone.txt")  # packages that ask for what they do not need
+    if done.returncode == 0 and alone.exists():
+        pip = [*pip, str(alone), "--no-deps"]
+        done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         reason.write_text("pip: " + " ".join((errors or done.stderr.splitlines())[-1:])[:500])

@@ -188,7 +188,7 @@ class EvidenceBound(nn.Module):
         law: Any = self.vae.prior
         free = self._now("free_bits", self.free_bits)
         plain = isinstance(law, StandardNormal) and normal_of(terms.posterior) is not None
-        prior = None if plain else law(context)
+        prior: Any = None if plain else law(context)
         each, entries = rates(terms.posterior, prior) or (None, False)
         code, width = terms.code, terms.code.shape[-1]
         if each is None:
