@@ -49,10 +49,10 @@ def exchanged(
 def _inside(
     module: nn.Module, change: Callable[[nn.Module], nn.Module | None], done: dict[int, nn.Module]
 ) -> nn.Module:
-    parts = {}
+    parts: dict[str, nn.Module] = {}
     for name, part in module._modules.items():
         new = None if part is None else exchanged(part, change, done)
-        if new is not part:
+        if new is not None and new is not part:
             parts[name] = new
     return _shallow(module, parts) if parts else module
 
