@@ -31,7 +31,7 @@ class Default:
         """The metric on one batch."""
         try:
             return GaussNewton()(objective, batch, parameters)
-        except NoOutput:
+        except (NoOutput, NotImplementedError):  # the latter: a law that cannot be sampled
             return EmpiricalFisher()(objective, batch, parameters)
 
     def __repr__(self) -> str:

@@ -73,11 +73,10 @@ def _scores(objective: ELBO, batch: Any) -> list[Term] | None:
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         return None
     y = data_pair(objective.model, *batch)[1]
-    event = len(getattr(objective.model, "event_shape", ()))
 
     def known(found: Any, shape: torch.Size) -> Any:
-        values = y.expand(*shape, *y.shape[y.dim() - event :])
-        return score_rows(found, values.reshape(*found.batch_shape, *y.shape[y.dim() - event :]))
+        event = found.event_shape
+        return score_rows(found, y.expand(*shape, *event).reshape(*found.batch_shape, *event))
 
     return list(law_terms(objective, batch, known)) if hasattr(objective.model, "support") else None
 
@@ -85,12 +84,11 @@ def _scores(objective: ELBO, batch: Any) -> list[Term] | None:
 def _row_by_row(objective: nn.Module, batch: Any) -> Iterator[Term]:
     rows = _rows_in(batch)
     same = Repeated()
-    losses = []
     for row in range(rows):
         with same:
             loss = objective(_row(batch, rows, row))
-        losses.append(loss if isinstance(loss, Tensor) else torch.as_tensor(loss.total))
-    yield _term(torch.stack(losses))
+        total = loss if isinstance(loss, Tensor) else torch.as_tensor(loss.total)
+        yield _term(total.reshape(1)).scaled(rows**-0.5)
 
 
 def _term(each: Tensor) -> Term:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from hybrid.bayes.batching import is_random
 from hybrid.heads.head import Head
 from hybrid.loss import whole
+from hybrid.objectives.members import EachMember
 from hybrid.objectives.supervised import Supervised
 from hybrid.objectives.weighted import Weighted
 from hybrid.optim.information import Information, information
@@ -40,7 +41,8 @@ class GaussNewton:
     F is the Fisher information of the law, whatever way its numbers are written. Every law inside
     the objective counts, each as a mean over its rows; weight draws are rows too. Of a network
     under a loss of its output, as in `Supervised`, H is the loss's second derivative, without its
-    negative part. Of a weighted sum, each part counts with its weight.
+    negative part. Of a weighted sum, each part counts with its weight; members of an ensemble
+    count as in their sum.
 
     Args:
         samples: None takes the Fisher information of known distributions in closed form and of
@@ -94,6 +96,10 @@ class GaussNewton:
                 weight = objective.weight(name)
                 for term in self._terms(part, batch) if weight > 0 else ():
                     yield term.scaled(weight**0.5)
+            return
+        if isinstance(objective, EachMember) and self.output is None:
+            for term in self._terms(objective.objective, batch):
+                yield term.scaled(objective.members**0.5)
             return
         network = self._network(objective)
         if network is not None:
@@ -159,7 +165,9 @@ def law_terms(
 
 
 def _is_law(part: nn.Module) -> bool:
-    return hasattr(part, "support") and hasattr(part, "event_shape")
+    """Whether a part is a Law; an event shape that depends on the context is not asked for."""
+    known, own = type(part), vars(part)
+    return all(hasattr(known, name) or name in own for name in ("support", "event_shape"))
 
 
 def _head_term(
@@ -173,6 +181,8 @@ def _head_term(
     if not inside or any(id(p) not in inside for p in law.parameters() if p.requires_grad):
         return None
     if not isinstance(inputs, Tensor) or inputs.shape[: len(shape)] != shape:
+        return None
+    if inputs.requires_grad:  # what the law is given depends on parameters too
         return None
     kind = next(law.parameters()).dtype
     rows = inputs.detach().reshape(shape.numel(), *inputs.shape[len(shape) :])
@@ -215,8 +225,8 @@ def _network_terms(call: Call, total: Tensor, lead: int) -> Iterator[Term]:
     if directions is None:
         return
     given = call.inputs
-    apart = isinstance(given, Tensor) and lead == 1 and not meets_rows(call.part)
-    if apart and given.dim() > 1 and len(given) == rows:
+    apart = isinstance(given, Tensor) and not given.requires_grad and lead == 1
+    if apart and given.dim() > 1 and len(given) == rows and not meets_rows(call.part):
         yield Term(directions, None, call.part, given.detach())
     else:
         yield Term(directions, result.reshape(rows, width))

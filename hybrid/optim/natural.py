@@ -254,7 +254,7 @@ class NaturalGradient(Optimizer):
         slack = 10 * precision * abs(loss)  # changes below it are rounding
         for _ in range(int(adaptive.tries)):
             promise = self._move(seen.blocks)
-            change = seen.loss() - loss
+            change = _loss_at(seen) - loss
             if change <= slack:
                 ratio = change / promise if -promise > slack else 0.5
                 for group in self.param_groups:
@@ -283,6 +283,14 @@ def _without(parameters: Sequence[nn.Parameter], curvature: Curvature) -> Tensor
     diagonal = curvature.diagonal()
     parts = diagonal.split([p.numel() for p in parameters])
     return torch.cat([(part == 0).all().expand(len(part)) for part in parts])
+
+
+def _loss_at(seen: _Seen) -> float:
+    """The loss after a step; infinity where distributions refuse the parameters."""
+    try:
+        return seen.loss()
+    except (ValueError, ArithmeticError, RuntimeError, Warning):
+        return math.inf
 
 
 def _number(loss: Any) -> float:
