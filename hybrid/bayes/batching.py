@@ -22,6 +22,7 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
+from hybrid.bayes.exchange import shadow
 from hybrid.layers import Aside, Constant, Interaction, Readout, Skip, Standardize, split_columns
 
 __all__ = [
@@ -223,21 +224,23 @@ def unaliased(module: nn.Module, weights: Weights) -> Weights:
 
 def _squeezed(module: nn.Module, weights: Weights, inputs: Tensor) -> Any:
     first = {name: weight[0] for name, weight in weights.items()}
-    outputs = functional_call(module, first, (inputs[0],), tie_weights=False)
+    outputs = functional_call(shadow(module), first, (inputs[0],), tie_weights=False)
     return tree_map(lambda part: part.unsqueeze(0), outputs)
 
 
 def _broadcast(module: nn.Module, weights: Weights, inputs: Tensor) -> Tensor:
     between = (1,) * (inputs.dim() - 2)
     lifted = {k: w.reshape(len(w), *between, *w.shape[1:]) for k, w in weights.items()}
-    return cast("Tensor", functional_call(module, lifted, (inputs,), tie_weights=False))
+    return cast("Tensor", functional_call(shadow(module), lifted, (inputs,), tie_weights=False))
 
 
 def _mapped(module: nn.Module, weights: Weights, inputs: Tensor) -> Any:
     shared = len(inputs) == 1
 
+    own = shadow(module)
+
     def run(one: dict[str, Tensor], x: Tensor) -> Any:
-        return functional_call(module, one, (x,), tie_weights=False)
+        return functional_call(own, one, (x,), tie_weights=False)
 
     # Axes of size 1 beside S are taken off: a weight set or an input shared by all draws.
     axes = (0, None if shared else 0)
@@ -246,10 +249,11 @@ def _mapped(module: nn.Module, weights: Weights, inputs: Tensor) -> Any:
 
 def _looped(module: nn.Module, weights: Weights, inputs: Tensor, draws: int) -> Any:
     outputs = []
+    own = shadow(module)
     for draw in range(draws):
         one = {name: weight[draw if len(weight) > 1 else 0] for name, weight in weights.items()}
         x = inputs[draw if len(inputs) > 1 else 0]
-        outputs.append(functional_call(module, one, (x,), tie_weights=False))
+        outputs.append(functional_call(own, one, (x,), tie_weights=False))
     return tree_map(lambda *parts: torch.stack(parts), *outputs)
 
 
@@ -319,8 +323,12 @@ def _linear(module: Any, weights: Weights, inputs: Tensor) -> Tensor:
 
 @batching_rule(nn.Sequential)
 def _sequential(module: nn.Sequential, weights: Weights, inputs: Tensor) -> Any:
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, weight in weights.items():
+        head, _, rest = name.partition(".")
+        parts.setdefault(head, {})[rest] = weight
     for name, part in module._modules.items():
-        inputs = batched(part, under(name, weights), inputs)
+        inputs = batched(part, parts.get(name, {}), inputs)
     return inputs
 
 

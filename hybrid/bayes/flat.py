@@ -20,6 +20,8 @@ def flattened(values: Iterable[Tensor], lead: int = 0) -> Shaped[Tensor, "*draws
         >>> flattened([torch.zeros(5, 2, 3), torch.ones(5, 2)], lead=1).shape
         torch.Size([5, 8])
     """
+    if not lead:
+        return torch.cat([value.reshape(-1) for value in values])
     return torch.cat([value.reshape(*value.shape[:lead], -1) for value in values], -1)
 
 
@@ -35,10 +37,13 @@ def unflattened(
     """
     lead = flat.shape[:-1]
     parts = flat.split([value.numel() for value in like.values()], -1)
-    return {
-        name: part.reshape(lead + value.shape).to(value.dtype)
+    shaped = {
+        name: part.view(lead + value.shape)
         for (name, value), part in zip(like.items(), parts, strict=True)
     }
+    if all(value.dtype == flat.dtype for value in like.values()):
+        return shaped
+    return {name: part.to(like[name].dtype) for name, part in shaped.items()}
 
 
 def legal_key(container: nn.Module, name: str) -> str:

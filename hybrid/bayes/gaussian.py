@@ -84,12 +84,15 @@ class GaussianSpread(nn.Module):
     ) -> dict[str, Tensor]:
         """Weights by name, ``(draws, *shape)``."""
         lead = () if draws is None else (draws,)
-        mean, scale = flattened(means.values()), self._scale()
+        mean, raw = self._flat(means)
+        scale = F.softplus(raw)
         if self.mixing is None:
             noise = standard_normal((*lead, *mean.shape), mean, generator)
         else:
             noise = cast("Mixing", self.mixing).noise(lead, generator)
-        return unflattened(torch.addcmul(mean, scale, noise), means)
+        sampled = _Sampled(unflattened(torch.addcmul(mean, scale, noise), means))
+        sampled.mean, sampled.raw = mean, raw
+        return sampled
 
     def divergence_of(self, means: Mapping[str, Tensor]) -> Tensor:
         """KL divergence from the prior, by fresh draws where the prior needs some."""
@@ -99,7 +102,12 @@ class GaussianSpread(nn.Module):
         self, means: Mapping[str, Tensor], sampled: Mapping[str, Tensor] | None
     ) -> Tensor:
         """KL divergence from the prior, by these draws where the prior needs some."""
-        mean, scale = flattened(means.values()), self._scale()
+        # Weights and divergence of one block belong to the same parameters: made flat only once.
+        if isinstance(sampled, _Sampled) and sampled.fits():
+            mean, raw = sampled.mean, sampled.raw
+        else:
+            mean, raw = self._flat(means)
+        scale = F.softplus(raw)
 
         def draws() -> Tensor:
             given = self.sample(means, _FRESH, None) if sampled is None else sampled
@@ -115,8 +123,20 @@ class GaussianSpread(nn.Module):
         shared = inflation.log().sum() - mixing.log_determinant()
         return prior.divergence_of(mean, scale * inflation, draws) + shared
 
-    def _scale(self) -> Tensor:
-        return F.softplus(flattened(self.raw_scale.values()))
+    def _flat(self, means: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        raw = cast("Mapping[str, Tensor]", self.raw_scale._parameters)
+        return flattened(means.values()), flattened(raw.values())
+
+
+class _Sampled(dict[str, Tensor]):
+    """Weights by name, with the flat means and raw scales that they were made from."""
+
+    mean: Tensor
+    raw: Tensor
+
+    def fits(self) -> bool:
+        """Whether a gradient would reach the parameters through them."""
+        return not torch.is_grad_enabled() or self.mean.requires_grad or self.raw.requires_grad
 
 
 def raw_scales(means: Mapping[str, nn.Parameter], scale: float) -> nn.ParameterDict:

@@ -16,6 +16,7 @@ from torch.func import functional_call
 from causal.draws import fixed, held, hold
 from hybrid.bayes.batching import is_random, unaliased
 from hybrid.bayes.chunks import batched_in_chunks
+from hybrid.bayes.exchange import shadow
 
 __all__ = ["Family", "Posterior", "Spread"]
 
@@ -100,6 +101,7 @@ class Posterior(nn.Module):
         chosen = _choose(layer, names)
         self.mean = layer
         self._names = tuple(chosen)
+        self._places = tuple((name, *_place(name)) for name in chosen)
         self._tied = _aliases(layer, chosen)
         self.spread = family.spread(chosen, _prior_scales(layer))
 
@@ -119,7 +121,7 @@ class Posterior(nn.Module):
         current = held(self)
         if current is None:
             return self._run(self._with_tied(self.weights()), inputs)
-        count, weights, _ = current
+        count, weights = current
         if count is None:
             return self._run(weights, inputs)
         if inputs.dim() < 2 or inputs.shape[0] not in (1, count):
@@ -135,7 +137,7 @@ class Posterior(nn.Module):
     def fixed(self, draws: int | None, generator: torch.Generator | None = None) -> Iterator[None]:
         """Hold ``draws`` weight sets inside; None holds one, without an axis."""
         sampled = self.weights(draws, generator)
-        with hold(self, (draws, self._with_tied(sampled), sampled)):
+        with hold(self, (draws, self._with_tied(sampled))), hold(self.spread, sampled):
             yield
 
     def divergence(self) -> Tensor:
@@ -144,11 +146,11 @@ class Posterior(nn.Module):
         Where it has no closed form it is an average over the draws that are held, else over fresh
         ones from torch's global generator.
         """
-        spread, current = self._spread(), held(self)
-        by_draws = getattr(spread, "divergence_at", None)
-        if current is None or by_draws is None:
+        spread, sampled = self._spread(), held(self.spread)
+        by_draws = getattr(type(spread), "divergence_at", None)
+        if sampled is None or by_draws is None:
             return spread.divergence_of(self._means())
-        divergence: Tensor = by_draws(self._means(), current[2])
+        divergence: Tensor = by_draws(spread, self._means(), sampled)
         return divergence
 
     def weights(
@@ -165,14 +167,28 @@ class Posterior(nn.Module):
         return cast("Spread", self.spread)
 
     def _means(self) -> dict[str, Tensor]:
-        return {name: self.mean.get_parameter(name) for name in self._names}
+        found: dict[str, Tensor] = {}
+        for name, path, leaf in self._places:  # get_parameter, in a fraction of the time
+            part: Any = self.mean
+            for step in path:
+                part = part._modules[step]
+            found[name] = part._parameters[leaf]
+        return found
 
-    def _with_tied(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _with_tied(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        if not self._tied:
+            return weights
         return {**weights, **{alias: weights[name] for alias, name in self._tied}}
 
     def _run(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Any:
         chosen = dict(unaliased(self.mean, weights))
-        return functional_call(self.mean, chosen, (inputs,), tie_weights=False)
+        return functional_call(shadow(self.mean), chosen, (inputs,), tie_weights=False)
+
+
+def _place(name: str) -> tuple[tuple[str, ...], str]:
+    """The path of submodules to a parameter, and its name there."""
+    path, _, leaf = name.rpartition(".")
+    return tuple(path.split(".")) if path else (), leaf
 
 
 def _choose(layer: nn.Module, names: Collection[str] | None) -> dict[str, nn.Parameter]:
@@ -226,7 +242,12 @@ def _prior_scales(layer: nn.Module) -> dict[str, float]:
 
 
 def _drops(module: nn.Module) -> bool:
-    return any(
-        isinstance(part, nn.modules.dropout._DropoutNd) and part.training and part.p > 0
-        for part in module.modules()
-    )
+    waiting: list[nn.Module | None] = [module]  # a walk without generators: every call needs it
+    while waiting:
+        part = waiting.pop()
+        if part is None:
+            continue
+        if isinstance(part, nn.modules.dropout._DropoutNd) and part.training and part.p > 0:
+            return True
+        waiting.extend(part._modules.values())
+    return False
