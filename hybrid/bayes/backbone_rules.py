@@ -9,6 +9,7 @@ from hybrid.backbones.attention import Pool, Positions, SelfAttention, attend
 from hybrid.backbones.folded import Folded, Residual
 from hybrid.backbones.recurrent import Recurrent, recurrence
 from hybrid.bayes.batching import Weights, batched, batching_rule, under
+from hybrid.bayes.exchange import shadow
 
 __all__: list[str] = []
 
@@ -57,6 +58,6 @@ def _recurrent(module: Recurrent, weights: Weights, inputs: Tensor) -> Tensor:
     draws = max([len(inputs), *map(len, given.values())])
     if draws == 1:
         return torch.func.functional_call(
-            module, {name: value[0] for name, value in weights.items()}, (inputs[0],)
+            shadow(module), {name: value[0] for name, value in weights.items()}, (inputs[0],)
         ).unsqueeze(0)
     return recurrence(module.cells, given, inputs)

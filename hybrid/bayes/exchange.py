@@ -1,7 +1,8 @@
 """Copies of a module that share its parameters, with some parts exchanged (floor 1)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
+import torch
 from torch import nn
 
 __all__ = ["exchanged", "is_law", "shadow"]
@@ -54,14 +55,21 @@ def _inside(
         new = None if part is None else exchanged(part, change, done)
         if new is not None and new is not part:
             parts[name] = new
-    return _shallow(module, parts) if parts else module
+    if not parts:
+        return module
+    copy = module.__new__(type(module))
+    for name, value in module.__dict__.items():
+        copy.__dict__[name] = value.copy() if isinstance(value, dict) else value
+    copy._modules.update(parts)
+    return copy
 
 
 def shadow(module: nn.Module) -> nn.Module:
     """A copy of all parts that shares all parameters and buffers.
 
     ``torch.func.functional_call`` puts stand-ins into the module that it runs; run on a shadow,
-    other threads that use the module do not see them.
+    other threads that use the module do not see them. What a part remembers in containers (a
+    circuit's traces) is shared too. While ``torch.compile`` traces, it is the module itself.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 1))
@@ -69,20 +77,22 @@ def shadow(module: nn.Module) -> nn.Module:
         >>> twin[0] is net[0], twin[0].weight is net[0].weight
         (False, True)
     """
-    done: dict[int, nn.Module] = {}
-
-    def copied(part: nn.Module) -> nn.Module:
-        if id(part) not in done:
-            inner = {k: copied(own) for k, own in part._modules.items() if own is not None}
-            done[id(part)] = _shallow(part, inner)
-        return done[id(part)]
-
-    return copied(module)
+    return module if torch.compiler.is_compiling() else _shadow(module, {})
 
 
-def _shallow(module: nn.Module, parts: Mapping[str, nn.Module]) -> nn.Module:
-    copy = module.__new__(type(module))
-    for name, value in module.__dict__.items():
-        copy.__dict__[name] = value.copy() if isinstance(value, dict | list) else value
-    copy._modules.update(parts)
+def _shadow(part: nn.Module, done: dict[int, nn.Module]) -> nn.Module:
+    known = done.get(id(part))
+    if known is not None:
+        return known
+    copy = part.__new__(type(part))
+    own = copy.__dict__
+    own.update(part.__dict__)
+    own["_parameters"], own["_buffers"] = part._parameters.copy(), part._buffers.copy()
+    if "_flat_weights" in own:  # torch's recurrent layers keep their parameters twice
+        own["_flat_weights"] = list(own["_flat_weights"])
+    done[id(part)] = copy
+    own["_modules"] = {
+        name: None if inner is None else _shadow(inner, done)
+        for name, inner in part._modules.items()
+    }
     return copy

@@ -14,7 +14,7 @@ from causal.draws import fixed, held, hold, seeded
 from causal.guide import Guide
 from hybrid.bayes.batching import Weights, batched, batching_rule, is_random
 from hybrid.bayes.chunks import batched_in_chunks
-from hybrid.bayes.exchange import exchanged, is_law
+from hybrid.bayes.exchange import exchanged, is_law, shadow
 
 __all__ = ["Dropped", "Masked", "dropout", "kept"]
 
@@ -118,7 +118,7 @@ class Dropped(nn.Module):
                     return self.mean(inputs)
                 return batched(self.mean, {}, inputs.expand(count, *inputs.shape[1:]))
         if count is None:
-            return functional_call(self.mean, seeds, (inputs,))
+            return functional_call(shadow(self.mean), seeds, (inputs,))
         return batched_in_chunks(self.mean, seeds, inputs, count)
 
     @contextmanager
