@@ -1,6 +1,6 @@
 """What pyAgrum says about rows of evidence; `tests/support/pgm_references.py` runs it elsewhere.
 
-    python pyagrum_answers.py CASE.npz ANSWERS.npz
+    python pyagrum_answers.py CASE.npz ANSWERS.npz [EXPLAINED]
 
 The case holds ``parents`` (JSON), a table ``t0``, ``t1``, … for each variable, its parents first,
 and ``evidence`` (rows, variables), −1 for what was not observed. The answers hold the marginals
@@ -16,7 +16,7 @@ import sys
 import numpy as np
 import pyagrum
 
-EXPLAINED = 10  # rows whose most probable states are asked for: mostly in vain, and that takes long
+EXPLAINED = 10  # rows whose most probable states are asked for: often in vain, and that takes long
 
 
 def bayes_net(parents: dict[str, list[str]], tables: dict[str, np.ndarray]) -> pyagrum.BayesNet:
@@ -58,6 +58,7 @@ def main() -> None:
     made = bayes_net(parents, tables)
     engine = pyagrum.LazyPropagation(made)
     explainer = pyagrum.LazyPropagation(made)
+    explained = int(sys.argv[3]) if len(sys.argv) > 3 else EXPLAINED
     marginals: list[list[np.ndarray]] = [[] for _ in names]
     logs, best = [], []
     for row in evidence:
@@ -67,7 +68,7 @@ def main() -> None:
         for values, name in zip(marginals, names, strict=True):
             values.append(engine.posterior(name).toarray())
         logs.append(math.log(engine.evidenceProbability()))
-        told = len(best) < EXPLAINED
+        told = len(best) < explained
         best.append(most_probable(explainer, seen, names) if told else [-1] * len(names))
     answers = {f"m{i}": np.stack(values) for i, values in enumerate(marginals)}
     np.savez_compressed(sys.argv[2], log_probability=logs, states=best, **answers)
