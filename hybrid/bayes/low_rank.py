@@ -91,4 +91,5 @@ class _Factors(nn.Module):
     def log_determinant(self) -> Float[Tensor, ""]:
         small = self.factors.mT @ self.factors
         small = small + torch.eye(len(small), dtype=small.dtype, device=small.device)
-        return torch.linalg.cholesky(small).diagonal().log().sum()
+        whole = small.to(torch.promote_types(small.dtype, torch.float32))  # none in half precision
+        return torch.linalg.cholesky(whole).diagonal().log().sum().to(small.dtype)

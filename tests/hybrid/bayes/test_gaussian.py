@@ -173,3 +173,33 @@ def test_mixed_dtypes_keep_theirs():
             value.dtype for value in net.parameters()
         ]
         assert posterior.divergence().dtype == torch.float64
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_half_precision(name, dtype):
+    posterior = Posterior(nn.Linear(3, 2).to(dtype), FAMILIES[name])
+    outputs, divergence = posterior(torch.ones(4, 3, dtype=dtype), draws=2), posterior.divergence()
+    (outputs.sum() + divergence).backward()
+    assert outputs.dtype == divergence.dtype == dtype
+    assert all(parameter.grad.isfinite().all() for parameter in posterior.parameters())
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_weights_and_divergence_of_one_block_have_gradients_of_their_own(name):
+    posterior = moved(FAMILIES[name])
+    inputs = torch.ones(1, 4, 3, dtype=torch.float64)
+    expected = torch.autograd.grad(posterior.divergence(), posterior.mean.weight)[0]
+    with posterior.fixed(3):
+        posterior(inputs).sum().backward()
+        posterior.mean.weight.grad = None
+        posterior.divergence().backward()
+        torch.testing.assert_close(posterior.mean.weight.grad, expected)
+    with torch.no_grad():
+        block = posterior.fixed(3)
+        block.__enter__()
+    try:
+        found = torch.autograd.grad(posterior.divergence(), posterior.mean.weight)[0]
+    finally:
+        block.__exit__(None, None, None)
+    torch.testing.assert_close(found, expected)
