@@ -94,19 +94,20 @@ def fixed(
         )
     if outer:
         draws = outer.pop()
-    if draws is None and not any(hasattr(type(m), "fixed") for m in members):
+    # looked up on the class: a miss on an instance is slow
+    random = [m for m in members if callable(getattr(type(m), "fixed", None))]
+    if draws is None and not random:
         yield None  # nothing to hold, and no axis that parts would have to agree on
         return
     token = _FIXED.set({**active, **{id(m): draws for m in members}})
     try:
         with ExitStack() as stack:
-            for member in members:
-                # looked up on the class: a miss on an instance is slow
-                enter: Any = getattr(type(member), "fixed", None)
-                if enter is not None and id(member) not in active and callable(enter):
+            for member in random:
+                if id(member) not in active:
                     weights = _DRAWING.set(True)
                     try:
-                        stack.enter_context(enter(member, draws, generator))
+                        enter: Any = member.fixed
+                        stack.enter_context(enter(draws, generator))
                     finally:
                         _DRAWING.reset(weights)
             yield draws

@@ -44,10 +44,10 @@ class Mixture(dist.MixtureSameFamily):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density of the mixture."""
-        if self._validate_args:
-            self._validate_sample(value)
         narrow: Any = self if self._narrow is None else self._narrow
         parts = narrow.component_distribution
+        if self._validate_args and not (_is_normal(parts) and self._fits(value)):
+            self._validate_sample(value)
         logs = _normal_logs(parts, value)
         if logs is None:
             logs = parts.log_prob(value.unsqueeze(-1 - len(self.event_shape)))
@@ -56,6 +56,10 @@ class Mixture(dist.MixtureSameFamily):
             return each
         rows = value.shape[: value.dim() - len(self.event_shape)]
         return each.expand(torch.broadcast_shapes(rows, self.batch_shape))
+
+    def _fits(self, value: Tensor) -> bool:
+        """Whether these are plainly numbers, one for each row: one look at their sum is enough."""
+        return value.shape == self.batch_shape + self.event_shape and not bool(value.sum().isnan())
 
     def icdf(self, value: Tensor) -> Tensor:
         """The value whose cumulative probability is ``value``, by bisection.
@@ -88,12 +92,20 @@ class Mixture(dist.MixtureSameFamily):
         return high
 
 
-def _normal_logs(parts: Any, value: Tensor) -> Tensor | None:
-    """Log densities of normal components, in fewer operations than their own; None for others."""
+def _is_normal(parts: Any) -> bool:
+    """Whether the components are normal, scalar or vectors of independent entries."""
     vector = isinstance(parts, td.Independent)
     entries = parts.base_dist if vector else parts
-    if type(entries).log_prob is not td.Normal.log_prob or len(parts.event_shape) != int(vector):
+    plain = type(entries).log_prob is td.Normal.log_prob
+    return plain and len(parts.event_shape) == int(vector)
+
+
+def _normal_logs(parts: Any, value: Tensor) -> Tensor | None:
+    """Log densities of normal components, in fewer operations than their own; None for others."""
+    if not _is_normal(parts):
         return None
+    vector = bool(parts.event_shape)
+    entries = parts.base_dist if vector else parts
     distance = (value.unsqueeze(-2 if vector else -1) - entries.loc) / entries.scale
     constant = entries.scale.log() + 0.5 * math.log(2 * math.pi)
     squares = distance * distance

@@ -72,3 +72,33 @@ def test_finds_two_modes():
     parts = law(torch.zeros(1, 0)).component_distribution
     assert sorted(parts.loc[0].tolist()) == pytest.approx([-3.0, 3.0], abs=0.2)
     assert parts.scale[0].tolist() == pytest.approx([0.5, 0.5], abs=0.1)
+
+
+@pytest.mark.parametrize("component", [Normal, Poisson, partial(Normal, event=2)])
+@pytest.mark.parametrize("rows", [(), (5,), (4, 5)])
+def test_densities_are_torchs(component, rows):
+    law = MixtureDensity(None, components=3, component=component).double()
+    with torch.no_grad():
+        law.body.values.normal_()
+    found = law(torch.zeros(*rows, 0))
+    assert found.batch_shape == rows
+    plain = torch.distributions.MixtureSameFamily(
+        found.mixture_distribution, found.component_distribution
+    )
+    for shape in ((), (7,)):
+        value = found.sample(shape)
+        torch.testing.assert_close(found.log_prob(value), plain.log_prob(value))
+    wide = found.expand((2, *rows))
+    value = wide.sample()
+    torch.testing.assert_close(wide.log_prob(value), plain.log_prob(value))
+    assert wide.log_prob(value).shape == (2, *rows)
+    assert found.log_prob(value).shape == (2, *rows)
+
+
+def test_values_are_checked_whatever_the_shortcut():
+    law = MixtureDensity(None, components=3)(torch.zeros(5, 0))
+    with pytest.raises(ValueError, match="within the support"):
+        law.log_prob(torch.tensor([0.0, 1.0, float("nan"), 0.0, 0.0]))
+    with pytest.raises(ValueError, match=r"not broadcastable|does not match"):
+        law.log_prob(torch.zeros(4))
+    assert law.log_prob(torch.tensor([float("inf"), -float("inf"), 0.0, 0.0, 0.0]))[2].isfinite()
