@@ -105,7 +105,9 @@ class Dense(Block):
         return solved.mT.reshape(noise.shape)
 
     def _factor(self, factor: Tensor, prior: Tensor) -> Tensor:
-        result: Tensor = torch.linalg.cholesky(factor * self.curvature + prior.diag())
+        # In double precision: a weak prior beside a large curvature is lost in single.
+        precision = factor.double() * self.curvature.double() + prior.double().diag()
+        result: Tensor = torch.linalg.cholesky(precision).to(self.curvature)
         return result
 
 
@@ -135,9 +137,9 @@ class Kronecker(Block):
         super().__init__()
         self.bias = bias
         for name, matrix in (("outer", outer), ("inner", inner)):
-            values, vectors = torch.linalg.eigh(matrix)
-            self.register_buffer(f"{name}_values", values.clamp_min(0))
-            self.register_buffer(f"{name}_vectors", vectors)
+            values, vectors = torch.linalg.eigh(matrix.double())
+            self.register_buffer(f"{name}_values", values.clamp_min(0).to(matrix))
+            self.register_buffer(f"{name}_vectors", vectors.to(matrix))
         values = torch.ones(len(outer), len(inner)).to(outer)
         self.register_buffer("scale", values)
 
