@@ -1,15 +1,35 @@
 """A call for every public function and method that takes a generator or a seed."""
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-import pennylane as qml
 import pyro
 import pyro.distributions as dist
 import torch
+from public_models import (
+    censored,
+    chain,
+    discrete,
+    labelling,
+    labels,
+    law,
+    line,
+    network,
+    neural,
+    normalised,
+    posterior,
+    query,
+    sampled_circuit,
+    scm,
+    sequence,
+    table,
+    vae,
+    witness,
+)
 from torch import Tensor, nn
 
 import causal
@@ -66,92 +86,6 @@ def _parameters(member: Any) -> tuple[str, ...]:
 
 
 # ------------------------------------------------------------------ what is called
-
-
-@functools.cache
-def scm() -> Any:
-    graph = causal.Graph.parse("X -> Y")
-    torch.manual_seed(0)
-    laws = {
-        "X": hybrid.heads.Normal(None),
-        "Y": hybrid.bayes.variational(hybrid.heads.Normal(nn.Linear(1, 2))),
-    }
-    return causal.SCM(graph, laws)
-
-
-@functools.cache
-def network() -> Any:
-    tables = {"rain": [0.8, 0.2], "wet": [[0.9, 0.1], [0.2, 0.8]]}
-    return hybrid.pgm.BayesianNetwork(causal.Graph.parse("rain -> wet"), tables)
-
-
-@functools.cache
-def neural() -> Any:
-    """A network whose table has random weights."""
-    torch.manual_seed(0)
-    law = hybrid.bayes.variational(hybrid.heads.Categorical(nn.Linear(1, 2), states=2))
-    nodes = {"rain": [0.8, 0.2], "wet": law}
-    return hybrid.pgm.BayesianNetwork(causal.Graph.parse("rain -> wet"), nodes)
-
-
-@functools.cache
-def chain() -> Any:
-    sticky = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
-    torch.manual_seed(0)
-    emission = hybrid.heads.Normal(nn.Linear(2, 4))
-    return hybrid.pgm.HiddenMarkovModel(torch.tensor([0.5, 0.5]), sticky, emission)
-
-
-def sequence() -> Any:
-    emission = dist.Normal(torch.tensor([[-1.0, 1.0]]), 1.0)
-    start, change = torch.full((2,), -0.7), torch.full((1, 2, 2), -0.7)
-    return hybrid.pgm.ObservedSequence(start, change, emission, 5)
-
-
-def labels() -> Any:
-    torch.manual_seed(0)
-    crf = hybrid.pgm.LinearChainCRF(nn.Linear(2, 3), states=3)
-    return crf(torch.zeros(7, 5, 2))
-
-
-def labelling() -> Any:
-    torch.manual_seed(0)
-    law = hybrid.pgm.Contextual(hybrid.heads.Categorical(nn.Linear(4, 8), states=3))
-    nodes = {"kind": law, "striped": [[0.9, 0.1], [0.5, 0.5], [0.0, 1.0]]}
-    graph = causal.Graph.parse("kind -> striped")
-    return hybrid.pgm.Labelling(hybrid.pgm.BayesianNetwork(graph, nodes), torch.zeros(5, 4))
-
-
-@functools.cache
-def table() -> Any:
-    return causal.Factor(("X", "Y"), torch.tensor([[0.1, 0.4], [0.3, 0.2]]))
-
-
-@functools.cache
-def query() -> Any:
-    graph = causal.Graph.parse("X -> Y")
-    return causal.identify(graph, outcomes="Y", treatments="X")
-
-
-@functools.cache
-def sampled_circuit() -> Any:
-    def circuit(inputs: Tensor) -> Any:
-        qml.AngleEmbedding(inputs, wires=range(2))
-        return qml.expval(qml.Z(0))
-
-    return quantum.CircuitLayer(circuit, {}, in_features=2, shots=10)
-
-
-@functools.cache
-def posterior() -> Any:
-    torch.manual_seed(0)
-    return hybrid.bayes.variational(nn.Linear(2, 1))
-
-
-@functools.cache
-def law() -> Any:
-    torch.manual_seed(0)
-    return hybrid.bayes.variational(hybrid.heads.Normal(nn.Linear(2, 2)))
 
 
 def program() -> Any:
@@ -218,6 +152,34 @@ def _held(module: Any) -> Call:
             return module(X.unsqueeze(0))
 
     return call
+
+
+def _swag(generator: torch.Generator | None) -> Any:
+    return _after_training().apply(normalised(), X, draws=3, generator=generator)(X, draws=3).mean
+
+
+@functools.cache
+def _after_training() -> Any:
+    swag = hybrid.bayes.SWAG(rank=2)
+    objective = hybrid.objectives.ELBO(normalised(), data_size=12)
+    sgd = functools.partial(torch.optim.SGD, lr=0.01)
+    hybrid.fit(objective, (X, Y), optimizer=sgd, epochs=4, callbacks=[swag], seed=0, progress=False)
+    return swag
+
+
+def _laplace(generator: torch.Generator | None) -> Any:
+    return hybrid.bayes.laplace(censored(), (X, Y), samples=4, generator=generator).state_dict()
+
+
+def _natural(generator: torch.Generator | None) -> Any:
+    objective = hybrid.objectives.ELBO(copy.deepcopy(censored()), data_size=12)
+    optimizer = hybrid.optim.NaturalGradient(
+        objective.parameters(), objective, lr=0.1, damping=1.0, generator=generator
+    )
+    objective((X, Y)).total.backward()
+    optimizer.observe((X, Y))
+    optimizer.step()
+    return list(objective.parameters())
 
 
 def _conformal(name: str) -> dict[str, Call]:
@@ -308,6 +270,16 @@ def calls() -> dict[str, Call]:
         "hybrid.bayes.sample": _draws(None),
         "hybrid.bayes.Posterior.fixed": _held(posterior()),
         "hybrid.bayes.Posterior.weights": lambda g: posterior().weights(3, g),
+        "hybrid.bayes.SWAG.apply": _swag,
+        "hybrid.bayes.ensemble": lambda g: list(
+            hybrid.bayes.ensemble(line(), 3, generator=g).parameters()
+        ),
+        "hybrid.bayes.laplace": _laplace,
+        "hybrid.optim.NaturalGradient.__init__": _natural,
+        "hybrid.VAE.sample": lambda g: vae().sample(3, generator=g),
+        "hybrid.VAE.log_probability": lambda g: vae().log_probability(X, generator=g),
+        "hybrid.VAE.reconstruct": lambda g: vae().reconstruct(X, samples=2, generator=g).mean,
+        "hybrid.VAE.objective": lambda g: vae().objective(seed=None if g is None else 1)(X)[0],
         "hybrid.fit": _fit,
         "hybrid.losses.crps": lambda g: hybrid.losses.crps(
             dist.Weibull(torch.ones(3), torch.ones(3)), torch.ones(3), generator=g
@@ -362,20 +334,6 @@ def _asked(joint: Any, name: str, observed: Any) -> Call:
     ask = getattr(joint, name)
     given = () if name in ("factor", "factors") else (observed,)
     return lambda g: values_of(ask(*given, draws=2, generator=g))
-
-
-@functools.cache
-def discrete() -> Any:
-    torch.manual_seed(0)
-    random = hybrid.bayes.variational(hybrid.heads.Bernoulli(nn.Linear(1, 1)))
-    laws = {"X": hybrid.heads.Bernoulli(None), "Y": random}
-    return causal.SCM(causal.Graph.parse("X -> Y"), laws)
-
-
-@functools.cache
-def witness() -> Any:
-    graph = causal.Graph.parse("X -> Y; X <-> Y")
-    return causal.disagreement(graph, outcomes="Y", treatments="X").models[0]
 
 
 def values_of(result: Any) -> Any:
