@@ -305,13 +305,16 @@ def under(name: str, weights: Weights) -> dict[str, Tensor]:
 def _linear(module: Any, weights: Weights, inputs: Tensor) -> Tensor:
     if isinstance(module, Readout):
         module.check(inputs)
+    own = module._parameters  # not by attribute, which is slow on modules
     if not weights:
-        return F.linear(inputs, module.weight, module.bias)
-    weight, bias = weights.get("weight", module.weight), weights.get("bias", module.bias)
-    draws = max(len(inputs), *(len(value) for value in weights.values()))
+        return F.linear(inputs, own["weight"], own["bias"])
+    weight, bias = weights.get("weight"), weights.get("bias")
+    weight = own["weight"] if weight is None else weight
+    bias = own["bias"] if bias is None else bias
+    draws = max([len(inputs), *map(len, weights.values())])
     if draws == 1:
-        bias = None if bias is None else bias.reshape(module.bias.shape)
-        return F.linear(inputs, weight.reshape(module.weight.shape), bias)
+        bias = bias if bias is None or bias.dim() == 1 else bias.squeeze(0)
+        return F.linear(inputs, weight if weight.dim() == 2 else weight.squeeze(0), bias)
     rows = inputs.reshape(len(inputs), -1, inputs.shape[-1]).expand(draws, -1, -1)
     matrix = (weight.mT if weight.dim() == 3 else weight.mT.unsqueeze(0)).expand(draws, -1, -1)
     if bias is None:
