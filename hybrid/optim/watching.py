@@ -1,5 +1,6 @@
 """Seeing what an objective's parts are given and return, without leaving a trace (floor 0)."""
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
@@ -47,11 +48,11 @@ def watched(module: nn.Module, chosen: Callable[[nn.Module], bool]) -> Iterator[
     calls: list[Call] = []
     depth = 0
 
-    def before(part: nn.Module, args: Any) -> None:  # noqa: ARG001 (torch's hook)
+    def before(module: nn.Module, args: Any) -> None:  # noqa: ARG001 (torch's hook)
         nonlocal depth
         depth += 1
 
-    def after(part: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+    def after(part: nn.Module, _: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
         nonlocal depth
         depth -= 1
         if not depth:
@@ -63,7 +64,8 @@ def watched(module: nn.Module, chosen: Callable[[nn.Module], bool]) -> Iterator[
             if chosen(part):
                 handles = (
                     part.register_forward_pre_hook(before),
-                    part.register_forward_hook(after, with_kwargs=True),
+                    # bound to the part: what runs may be a copy that takes its place
+                    part.register_forward_hook(functools.partial(after, part), with_kwargs=True),
                 )
                 for handle in handles:
                     stack.callback(handle.remove)

@@ -4,6 +4,7 @@ Looked for only once a loss is known to be bad: the objective runs once more whi
 output is watched.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -40,19 +41,21 @@ def bad_module(objective: nn.Module, call: Callable[[], Any]) -> str | None:
     found: list[str] = []
     names = {id(module): name for name, module in objective.named_modules() if name}
 
-    def look(module: nn.Module, inputs: Any, keywords: Any, output: Any) -> None:
+    def look(name: str, module: nn.Module, inputs: Any, keywords: Any, output: Any) -> None:
         if found:
             return
         try:
             what = _bad(output)
             if what is not None and _bad((inputs, keywords)) is None:
-                name, kind = names[id(module)], type(module).__name__
-                found.append(f"the {what} of {name!r} ({kind})")
+                found.append(f"the {what} of {name!r} ({type(module).__name__})")
         except RuntimeError:  # inside vmap no number can be read: the module around it is looked at
             return
 
     parts = [module for module in objective.modules() if id(module) in names]
-    hooks = [module.register_forward_hook(look, with_kwargs=True) for module in parts]
+    hooks = [  # the name goes along: a shadow of the module that runs in its place is another one
+        module.register_forward_hook(functools.partial(look, names[id(module)]), with_kwargs=True)
+        for module in parts
+    ]
     try:
         with torch.no_grad():
             call()

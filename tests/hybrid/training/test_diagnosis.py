@@ -139,3 +139,12 @@ def test_the_generator_and_the_state_are_as_they_were():
     named(objective, seed=0)
     assert torch.equal(state, torch.get_rng_state())
     assert all(map(torch.equal, before, objective.parameters()))
+
+
+def test_a_law_whose_body_runs_as_a_copy_is_still_named():
+    law = Normal(MLP(2, [3], 4), features=4)
+    nn.init.constant_(law.body[0][0].bias, INF)
+    objective = ELBO(law, data_size=6)
+    assert bad_module(objective, lambda: objective((X, Y))) == (
+        "the output of 'model.body.0.0' (Linear)"
+    )
