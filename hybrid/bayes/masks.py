@@ -260,4 +260,10 @@ def _dropped(layer: nn.Module, p: float | None) -> nn.Module:
         return Masked(part, p, wide).train(part.training)
 
     new = exchanged(layer, change)
-    return layer if new is layer else Dropped(new).train(layer.training)
+    if new is layer:
+        return layer
+    old = {id(part) for part in layer.modules()}
+    for part in new.modules():
+        if isinstance(part, nn.TransformerEncoderLayer) and id(part) not in old:
+            part.activation_relu_or_gelu = 0  # else torch's fused path, which has no dropout
+    return Dropped(new).train(layer.training)

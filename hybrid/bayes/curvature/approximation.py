@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from causal.draws import seeded
 from causal.guide import Guide
 from causal.law import is_integer, law_at, log_probability_of, states_of
+from hybrid.backbones.folded import row_dims
 from hybrid.bayes.batching import in_dtype_of, is_random
 from hybrid.bayes.conversion import variational
 from hybrid.bayes.curvature.evidence import curvatures, modes
@@ -225,6 +226,7 @@ class _Family:
             part.names,
             part.inputs,
             self.structure,
+            event_dims=row_dims(part.owner),
             apart=tuple(scales),
             samples=self.samples,
             generator=self.generator,

@@ -17,7 +17,6 @@ import torch
 import torch.distributions as td
 from torch import Tensor, nn
 
-from hybrid.backbones.folded import row_dims
 from hybrid.bayes.curvature.blocks import Block, Dense, Diagonal, Kronecker
 from hybrid.bayes.curvature.fisher import fisher_roots
 from hybrid.bayes.curvature.rows import Call, is_linear, recorded, row_gradients
@@ -52,6 +51,7 @@ def measure(
     batches: Sequence[Tensor],
     structure: Structure,
     *,
+    event_dims: int = 1,
     apart: Collection[str] = (),
     samples: int = 64,
     generator: torch.Generator | None = None,
@@ -64,6 +64,7 @@ def measure(
         names: Its parameters that are random.
         batches: Inputs ``(*rows, *in)``.
         structure: The form.
+        event_dims: How many axes one row of the inputs has.
         apart: Parameters with a prior of their own, which have no Kronecker factors.
         samples: See `fisher_roots`.
         generator: See `fisher_roots`.
@@ -81,8 +82,7 @@ def measure(
                 [0., 4.]])
     """
     body = copy.deepcopy(body).eval()
-    dims = row_dims(body)
-    batches = [inputs.unsqueeze(0).flatten(0, inputs.dim() - dims) for inputs in batches]
+    batches = [inputs.unsqueeze(0).flatten(0, inputs.dim() - event_dims) for inputs in batches]
     parameters = {name: body.get_parameter(name).requires_grad_() for name in names}
     groups = _groups(body, parameters, batches[0][:2], structure, apart)
     with torch.no_grad():

@@ -147,6 +147,14 @@ def test_draws_are_the_single_runs_in_all_networks(make, shape):
     assert layer.train()(inputs, draws=2).shape == (2, *outputs.shape[1:])
 
 
+def test_the_fused_path_of_torchs_encoder_does_not_lose_the_masks():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.2, batch_first=True)
+    random, x = dropout(nn.Sequential(layer, nn.Flatten())).eval(), torch.randn(4, 5, 8)
+    with torch.no_grad():
+        assert random(x, draws=3).std(0).max() > 0
+    assert layer.activation_relu_or_gelu == 1
+
+
 def test_channels_are_dropped_whole():
     layer = dropout(nn.Sequential(nn.Conv2d(1, 6, 1), nn.Dropout2d(0.5))).eval()
     nn.init.ones_(layer.mean[0].weight)

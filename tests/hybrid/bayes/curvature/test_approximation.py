@@ -328,6 +328,17 @@ def test_linearised_predictions_of_threads_do_not_mix():
     assert len(answers) == 4
 
 
+def test_a_law_that_says_how_many_axes_its_rows_have():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(15, 2))
+    law, x = Categorical(net, features=2, states=2), torch.randn(8, 5, 3)
+    law.event_dims = 2
+    flat = Categorical(net, features=2, states=2)
+    flat.load_state_dict(law.state_dict())
+    y = torch.zeros(8)
+    one, two = laplace(law, (x, y), "full"), laplace(flat, (x.flatten(1), y), "full")
+    torch.testing.assert_close(log_marginal_likelihood(one), log_marginal_likelihood(two))
+
+
 def test_a_data_loader_gives_the_same():
     law = Normal(MLP(2, [4], 4)).double()
     dataset = torch.utils.data.TensorDataset(X, Y)
