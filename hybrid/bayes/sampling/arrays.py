@@ -19,29 +19,30 @@ __all__ = ["array_function"]
 Array = NDArray[Any]
 _ADD: Any = np.add.reduce
 _MOST: Any = np.maximum.reduce
-_LARGEST = 4096  # numbers in a constant, beyond which torch's own loops are the faster
+_LARGEST = 16_384  # numbers in a tensor, beyond which torch's own loops are the faster
 
 
-def array_function(record: Record, example: Tensor) -> Callable[[Array], tuple[Any, ...]] | None:
-    """What a record computes, from an array to arrays; None where its constants are large.
+def array_function(
+    record: Record, example: Tensor, *which: int
+) -> Callable[[Array], tuple[Array, ...]] | None:
+    """What a record computes, from an array to arrays; None where its tensors are large.
 
-    Operations that NumPy has no counterpart for are done by torch. What overflows makes NumPy warn,
-    unless the caller says otherwise.
+    Operations that NumPy has no counterpart for are done by torch.
 
     Args:
         record: The record of a function of one tensor.
         example: That tensor, on the CPU.
+        which: The places of the outputs that are wanted, all for none.
 
     Example:
         >>> from hybrid.bayes.sampling.recording import record
         >>> kept = record(lambda x: (x.exp(), x.sum(0)), torch.zeros(2))
         >>> array_function(kept, torch.zeros(2))(np.zeros(2))
-        (array([1., 1.]), np.float64(0.0))
+        (array([1., 1.], dtype=float32), array(0., dtype=float32))
     """
-    graph, constants = record.parts()
-    held = [x for x in constants.buffers() if isinstance(x, Tensor)]
-    if example.device.type != "cpu" or any(x.numel() > _LARGEST for x in held):
+    if example.device.type != "cpu" or record.largest > _LARGEST:
         return None
+    graph, constants = record.parts(*which)
     made = fx.Graph()
     copies: dict[fx.Node, Any] = {}
     values = nn.Module()
@@ -55,9 +56,16 @@ def array_function(record: Record, example: Tensor) -> Callable[[Array], tuple[A
             copies[node] = made.call_function(_counterpart(node, kwargs), args, kwargs)
         else:
             copies[node] = made.node_copy(node, copies.__getitem__)
-    made.lint()
-    module = fx.GraphModule(values, made)
-    return module.forward
+    forward = fx.GraphModule(values, made).forward
+    dtype = np.zeros(0, str(example.dtype).removeprefix("torch.")).dtype
+
+    def function(position: Array) -> tuple[Array, ...]:
+        with np.errstate(all="ignore"):  # what overflows is the caller's to judge
+            found = forward(position)
+        # Copies: a result may be the position itself, or one number shown many times.
+        return tuple(np.array(x, dtype) for x in (found if isinstance(found, tuple) else (found,)))
+
+    return function
 
 
 def _plain(constant: Tensor) -> Any:
@@ -85,7 +93,7 @@ def _by_torch(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def tensor(value: Any) -> Any:
         if isinstance(value, np.ndarray):
-            return torch.from_numpy(value)
+            return torch.from_numpy(value if value.flags.writeable else value.copy())
         return torch.from_numpy(np.asarray(value)) if isinstance(value, np.generic) else value
 
     def array(value: Any) -> Any:

@@ -19,6 +19,7 @@ from causal.draws import standard_normal, uniform
 from hybrid.bayes.sampling.density import Density, Potential, potential, spread_out
 from hybrid.bayes.sampling.method import Run
 from hybrid.bayes.sampling.metric import Diagonal, Metric, Moments
+from hybrid.bayes.sampling.settling import settled
 from hybrid.bayes.sampling.step_size import DualAveraging, rough_step
 
 __all__ = ["ChEES"]
@@ -36,9 +37,9 @@ class ChEES:
 
     All chains run in step: the number of leapfrog steps is the same for all, so that a batched
     gradient is always used whole. The trajectory length T ascends the expected change of squared
-    distance from the centre per unit of time,
+    distance from the centre,
 
-    .. math:: \tfrac14 E\big[(\|q' - E q'\|^2 - \|q - E q\|^2)^2\big] / t, \qquad t = h T ,
+    .. math:: \tfrac14 E\big[(\|q' - E q'\|^2 - \|q - E q\|^2)^2\big], \qquad t = h T ,
 
     where h is a Halton sequence on (0, 1). The step size is adapted so that the harmonic mean of
     the acceptance probabilities is ``acceptance``, the metric to the covariance over all chains.
@@ -88,7 +89,7 @@ class ChEES:
             raise ValueError(f"ChEES needs at least 20 warm-up iterations, got {warmup}")
         found = potential(density.energy, density.example.expand(chains, -1).contiguous())
         with torch.no_grad():
-            start = spread_out(density, found, chains, generator)
+            start = settled(found.both, spread_out(density, found, chains, generator))
             return _Chains(self, found, start, generator).run(warmup, draws)
 
 
@@ -223,8 +224,8 @@ class _Chains:
     def _criterion_slope(self, before: Tensor, moved: _Step, h: float) -> float:
         r"""The slope of the criterion with respect to log T, averaged over the chains.
 
-        Chains count by their acceptance probability. Per unit of time is what makes this an
-        estimate of efficiency: the derivative of the change, as in eq. 9 of the source.
+        Chains count by their acceptance probability (eq. 9 of the source). Per unit of time the
+        criterion was tried, too: trajectories are then shorter, and effective draws fewer.
         """
         weight = moved.accepted + 1e-20
         after = moved.place.position.nan_to_num(0.0, 0.0, 0.0)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -71,7 +70,7 @@ class Potential:
         batched: Whether it takes many positions at once; else one ``(dim,)``.
         route: How it is computed: "recorded", or "looped" over chains through the model itself.
         reason: Why it could not be recorded.
-        arrays: For one position: gradient and energy of an array ``(dim,)``, where NumPy is fast.
+        arrays: Gradients and energies of an array of positions, where NumPy is the faster.
 
     Example:
         >>> energy = lambda q: 0.5 * q.square().sum()
@@ -125,8 +124,18 @@ def potential(energy: Callable[[Tensor], Tensor], example: Tensor) -> Potential:
         gradient, value = values(positions)
         return value, gradient
 
-    arrays = None if batched else _in_arrays(kept, example)
-    return Potential(both, kept.function(0), batched, "recorded", "", arrays)
+    arrays, slopes = _in_arrays(kept, example), array_function(kept, example, 0)
+    if not batched or arrays is None or slopes is None:
+        return Potential(both, kept.function(0), batched, "recorded", "", arrays)
+
+    def all_at_once(positions: Tensor) -> tuple[Tensor, Tensor]:
+        gradient, value = arrays(positions.numpy())
+        return torch.from_numpy(value), torch.from_numpy(gradient)
+
+    def slopes_at_once(positions: Tensor) -> Tensor:
+        return torch.from_numpy(slopes(positions.numpy())[0])
+
+    return Potential(all_at_once, slopes_at_once, batched, "recorded", "", arrays)
 
 
 def _kept(single: Callable[[Tensor], Tensor], example: Tensor) -> Record:
@@ -146,10 +155,9 @@ def _in_arrays(kept: Record, example: Tensor) -> Callable[[Any], tuple[Any, ...]
         return None
     position = example + 0.1
     try:
-        with np.errstate(all="ignore"):
-            found = function(position.numpy())
+        found = function(position.numpy())
         for ours, theirs in zip(found, kept.function()(position), strict=True):
-            _same(torch.as_tensor(ours, dtype=example.dtype), theirs)
+            _same(torch.as_tensor(ours, dtype=example.dtype), theirs.to(example.dtype))
     except (Unrecordable, AttributeError, RuntimeError, TypeError, ValueError, IndexError):
         return None
     return function

@@ -147,7 +147,10 @@ class Moments:
     def metric(self) -> "Metric":
         r"""The covariance of what was added, drawn towards its diagonal where that is little.
 
-        .. math:: \Sigma = w S + (1 - w) \operatorname{diag} S, \quad w = n / (n + 5 + d)
+        .. math:: \Sigma = w S + (1 - w) \operatorname{diag} S, \qquad
+            w = n^2 / (n^2 + (5 + d)^2)
+
+        Where there is much, narrow ridges must not be widened.
 
         Raises:
             ValueError: Fewer than two positions were added.
@@ -160,7 +163,7 @@ class Moments:
         if not self.dense:
             return Diagonal(_positive(spread))
         diagonal = _positive(spread.diagonal())
-        weight = self.count / (self.count + 5 + len(mean))
+        weight = 1 / (1 + ((5 + len(mean)) / self.count) ** 2)
         covariance = weight * spread
         covariance.diagonal().copy_(diagonal)
         _, failed = torch.linalg.cholesky_ex(covariance)

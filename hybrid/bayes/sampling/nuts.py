@@ -1,7 +1,7 @@
 """The No-U-Turn sampler, one chain after another (floor 3).
 
-Source: Hoffman & Gelman, The No-U-Turn Sampler, JMLR 2014; the schedule of the warm-up is Stan's
-(Stan reference manual, "Automatic parameter tuning").
+Source: Hoffman & Gelman, The No-U-Turn Sampler, JMLR 2014; the warm-up goes by windows, as Stan's
+does (Stan reference manual, "Automatic parameter tuning").
 """
 
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from hybrid.bayes.sampling.density import Density, Potential, potential, spread_
 from hybrid.bayes.sampling.doubling import Kinetic, Point, transition
 from hybrid.bayes.sampling.method import Run
 from hybrid.bayes.sampling.metric import Dense, Moments
+from hybrid.bayes.sampling.settling import settled
 from hybrid.bayes.sampling.step_size import DualAveraging, rough_step
 
 __all__ = ["NUTS"]
@@ -74,6 +75,7 @@ class NUTS:
         found = potential(density.energy, density.example)
         with torch.no_grad(), np.errstate(all="ignore"):  # what overflows is turned down
             starts = spread_out(density, found, chains, generator)
+            starts = torch.stack([settled(found.both, start) for start in starts])
             made = [_Chain(self, found, start, generator).run(warmup, draws) for start in starts]
         like = density.example
         facts: dict[str, float | str] = {
@@ -190,7 +192,7 @@ def _in_numpy(found: Potential, like: Tensor) -> Callable[[Array], tuple[float, 
 
         def at_once(position: Array) -> tuple[float, Array]:
             gradient, value = arrays(position)
-            return float(value), gradient.astype(position.dtype, copy=False)
+            return float(value), gradient
 
         return at_once
 
@@ -215,14 +217,10 @@ def _numbers(generator: torch.Generator) -> Callable[[], float]:
 
 
 def _windows(warmup: int) -> tuple[int, list[int]]:
-    """When sums for the metric begin, and the ends of windows that double in length."""
-    if warmup < 150:  # too short for Stan's: three windows, for the first may see the way alone
-        begin = warmup // 10
-        return begin, [max(begin + 2, warmup // 5), 2 * warmup // 5, 4 * warmup // 5]
-    begin, last = 75, warmup - 50
-    ends, width, end = [], 25, begin + 25
-    while end + 2 * width < last:
-        ends.append(end)
-        width *= 2
-        end += width
-    return begin, [*ends, last]
+    """When sums for the metric begin, and the ends of windows that double in length.
+
+    The first may see no more than the way to where the posterior lies, and ends soon: until then
+    trajectories are long. The last fifth is left to the step size.
+    """
+    begin = warmup // 10
+    return begin, [max(begin + 2, warmup // 5), 2 * warmup // 5, 4 * warmup // 5]

@@ -47,6 +47,9 @@ class Unrecordable(Exception):  # noqa: N818 (it is no error of the user's)
 class Record:
     """The operations that lead from one tensor to some others, in the order they were run.
 
+    Attributes:
+        largest: Numbers in the largest tensor that an operation made.
+
     Example:
         >>> kept = record(lambda x: (x.exp() * torch.ones(3).sum(), x + 0.0), torch.zeros(2))
         >>> kept.operations
@@ -55,17 +58,20 @@ class Record:
         (tensor([3., 3.]), tensor([0., 0.]))
     """
 
-    def __init__(self, graph: fx.Graph, constants: nn.Module, outputs: Sequence[fx.Node]) -> None:
+    def __init__(
+        self, graph: fx.Graph, constants: nn.Module, outputs: Sequence[fx.Node], largest: int
+    ) -> None:
         self._graph, self._constants, self._outputs = graph, constants, tuple(outputs)
+        self.largest = largest
 
     @property
     def operations(self) -> int:
         """How many operations were written."""
         return sum(node.op in ("call_function", "call_method") for node in self._graph.nodes)
 
-    def parts(self) -> tuple[fx.Graph, nn.Module]:
-        """A graph of the operations of all outputs, and the constants that it refers to."""
-        return self._copy(), self._constants
+    def parts(self, *which: int) -> tuple[fx.Graph, nn.Module]:
+        """A graph of the operations of these outputs, and the constants that it refers to."""
+        return self._copy(*which), self._constants
 
     def function(self, *which: int) -> Callable[[Tensor], Any]:
         """A function that runs what the outputs at these places (all for none) need.
@@ -112,7 +118,7 @@ def record(function: Callable[[Tensor], Any], example: Tensor, *, in_place: bool
         outputs = (functionalize(function) if in_place else function)(example)
     leaves = tree_leaves(outputs)
     nodes = [recorder.node(leaf) for leaf in leaves]
-    return Record(recorder.graph, recorder.constants, nodes)
+    return Record(recorder.graph, recorder.constants, nodes, recorder.largest)
 
 
 class _Recorder(TorchDispatchMode):
@@ -122,6 +128,7 @@ class _Recorder(TorchDispatchMode):
         super().__init__()
         self.graph = fx.Graph()
         self.constants = nn.Module()
+        self.largest = 0
         self._nodes: dict[int, fx.Node] = {id(example): self.graph.placeholder("position")}
         self._reached = {id(example)}
         self._written: dict[Any, Any] = {}
@@ -195,6 +202,7 @@ class _Recorder(TorchDispatchMode):
             if tensor is not None:  # a gradient that nobody asked for
                 self._reached.add(id(tensor))
                 self._keep(tensor, node)
+                self.largest = max(self.largest, tensor.numel())
         return result
 
     def _call(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Node:

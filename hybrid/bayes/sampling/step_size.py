@@ -8,7 +8,10 @@ from collections.abc import Callable
 
 __all__ = ["DualAveraging", "rough_step"]
 
-_SHRINKAGE, _DELAY, _DECAY = 0.05, 10, 0.75  # γ, t₀ and κ of the source
+_DELAY, _DECAY = 10, 0.75  # t₀ and κ of the source
+# The source's γ of 0.05 and first aim of 10 times the step make step sizes swing widely; as a step
+# too large costs more acceptance than one too small wins, their mean is then too small.
+_SHRINKAGE, _AIM = 0.1, 2.0
 _LARGEST = 1e7
 
 
@@ -34,7 +37,7 @@ class DualAveraging:
     def restart(self, step: float) -> None:
         """Forget what was seen, and go on from this step size."""
         self.step = self.average = step
-        self._towards = math.log(10 * step)
+        self._towards = math.log(_AIM * step)
         self._count, self._error, self._log_average = 0, 0.0, 0.0
 
     def update(self, accepted: float) -> None:

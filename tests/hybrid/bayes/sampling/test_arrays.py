@@ -55,7 +55,28 @@ def test_single_precision_stays_near() -> None:
     np.testing.assert_allclose(found.arrays(q.numpy())[1], float(energy(q)), rtol=1e-6)
 
 
-def test_large_constants_stay_with_torch() -> None:
-    data = torch.ones(5000)
+def test_large_tensors_stay_with_torch() -> None:
+    data = torch.ones(50_000)
     kept = record(lambda q: (q * data).sum(), torch.ones(()))
     assert array_function(kept, torch.ones(())) is None
+
+
+def test_many_positions_at_once_in_one_precision() -> None:
+    def energy(q: Tensor) -> Tensor:
+        return (DATA @ q.double()).square().sum() / 3 + q.exp().sum()
+
+    q = torch.randn(5, 3)
+    found = potential(energy, q)
+    assert found.arrays is not None
+    value, gradient = found.both(q)
+    assert gradient.dtype == torch.float32
+    torch.testing.assert_close(value, torch.stack([energy(row) for row in q]).float())
+    torch.testing.assert_close(found.gradient(q), gradient)
+
+
+def test_gradients_are_no_views_of_positions() -> None:
+    found = potential(lambda q: 0.5 * q.square().sum(), torch.zeros(4, 2))
+    q = torch.ones(4, 2)
+    gradient = found.gradient(q)
+    gradient += 1
+    assert (q == 1).all()
