@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from hybrid.bayes.naming import named_in
 from hybrid.bayes.sampling.stored import with_draws
+from hybrid.bayes.weight_average import needs_statistics, with_statistics
 from hybrid.loss import whole
 
 __all__ = ["SGHMC", "Collect", "friction_step"]
@@ -224,16 +225,20 @@ class Collect:
             for one in state["kept"]
         ]
 
-    def apply(self, law: nn.Module) -> nn.Module:
+    def apply(self, law: nn.Module, data: Any = None) -> nn.Module:
         """The law with these weights: a Law like it, of random weights with divergence 0.
 
         Draws of it are taken from those kept, at random, without repetition where there are enough.
+        Where the law has batch norms, their statistics are computed anew for each of the kept, and
+        the result is an ensemble of them.
 
         Args:
             law: The Law (or Layer, or model of laws) that was trained. It is not changed.
+            data: Inputs, pairs (x, y) or columns for batch norms, at once or in batches.
 
         Raises:
-            ValueError: Nothing has been kept, or ``law`` has none of the parameters.
+            ValueError: Nothing has been kept, ``law`` has none of the parameters, or it has batch
+                norms and there is no data.
         """
         if not self._kept:
             raise ValueError(
@@ -242,9 +247,12 @@ class Collect:
             )
         names = named_in(law, self._live, "the kept parameter")
         plain = copy.deepcopy(law)
+        weights = {names[name]: values for name, values in self.draws.items()}
         for own in names.values():
             plain.get_parameter(own).requires_grad_(True)
-        result = with_draws(plain, {names[name]: values for name, values in self.draws.items()})
+        if needs_statistics(law, data):
+            return with_statistics(plain, weights, data)
+        result = with_draws(plain, weights)
         for own in names.values():
             plain.get_parameter(own).requires_grad_(False)
         return result

@@ -17,7 +17,7 @@ from hybrid.bayes.naming import named_in
 from hybrid.bayes.norm_statistics import is_batch_norm, refresh
 from hybrid.bayes.posterior import Posterior
 
-__all__ = ["SWAG", "low_rank_normal"]
+__all__ = ["SWAG", "low_rank_normal", "needs_statistics", "with_statistics"]
 
 
 def low_rank_normal(
@@ -186,17 +186,12 @@ class SWAG:
             raise ValueError(f"scale is a number from 0: {scale}")
         if is_random(law):
             raise ValueError(f"{type(law).__name__} is already random: give the plain law")
-        norms = any(is_batch_norm(part) for part in law.modules())
-        if norms and data is None:
-            raise ValueError(
-                f"{type(law).__name__} has batch norms, whose statistics must be computed anew for "
-                "every weight set: give data="
-            )
+        norms = needs_statistics(law, data)
         plain = copy.deepcopy(law)
         result = self._random(plain, scale)
         if not norms:
             return result
-        return _with_statistics(result, copy.deepcopy(plain), data, draws, generator)
+        return with_statistics(plain, _drawn(result, draws, generator), data, generator)
 
     def _random(self, plain: nn.Module, scale: float) -> nn.Module:
         """``plain`` at the mean, with random weights around it."""
@@ -258,24 +253,42 @@ class _Path(nn.Module):
         return next(iter(means.values())).new_zeros(())
 
 
-def _with_statistics(
-    random: nn.Module,
-    plain: nn.Module,
-    data: Any,
-    draws: int,
-    generator: torch.Generator | None,
-) -> nn.Module:
-    """An ensemble of drawn weight sets, each with batch norm statistics of its own."""
+def _drawn(random: nn.Module, draws: int, generator: torch.Generator | None) -> dict[str, Tensor]:
+    """Draws of all random weights, by the parameters' names in the plain law."""
     tables: dict[str, Tensor] = {}
     for path, part in random.named_modules():
         if isinstance(part, Posterior):
             lead = f"{path}." if path else ""
             drawn = part.weights(draws, generator)
             tables |= {f"{lead}{name}": values.detach() for name, values in drawn.items()}
+    return tables
+
+
+def with_statistics(
+    plain: nn.Module,
+    weights: Mapping[str, Tensor],
+    data: Any,
+    generator: torch.Generator | None = None,
+) -> nn.Module:
+    """An ensemble of given weight sets, each with batch norm statistics computed over ``data``.
+
+    Args:
+        plain: A Law, or any module.
+        weights: Weight sets ``(draws, *shape)`` by the parameters' names.
+        data: See `hybrid.bayes.norm_statistics.refresh`.
+        generator: Source of what is drawn while ``data`` runs through.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
+        >>> drawn = {name: torch.randn(3, *value.shape) for name, value in net.named_parameters()}
+        >>> with_statistics(net, drawn, torch.randn(8, 1)).eval()(torch.zeros(5, 1), draws=3).shape
+        torch.Size([3, 5, 1])
+    """
+    draws = len(next(iter(weights.values())))
     made = []
     for index in range(draws):
         twin = copy.deepcopy(plain)
-        for name, values in tables.items():
+        for name, values in weights.items():
             twin.get_parameter(name).data.copy_(values[index])
         with seeded(generator):  # a law may draw where it is run
             refresh(twin, data)
@@ -286,3 +299,22 @@ def _with_statistics(
         if isinstance(part, Members):
             part.requires_grad_(False)
     return result
+
+
+def needs_statistics(law: nn.Module, data: Any) -> bool:
+    """Whether the law has batch norms, which have to be given ``data``.
+
+    Raises:
+        ValueError: It has, and there is none.
+
+    Example:
+        >>> needs_statistics(nn.Linear(2, 1), None)
+        False
+    """
+    norms = any(is_batch_norm(part) for part in law.modules())
+    if norms and data is None:
+        raise ValueError(
+            f"{type(law).__name__} has batch norms, whose statistics must be computed anew for "
+            "every weight set: give data="
+        )
+    return norms

@@ -133,6 +133,24 @@ def test_the_law_keeps_its_contract(tmp_path):
     assert all(torch.equal(answers[0], other) for other in answers)
 
 
+def test_batch_norms_get_statistics_of_each_draw():
+    torch.manual_seed(0)
+    law = Normal(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), features=4)
+    x, kept = torch.randn(16, 3), Collect(after=2)
+    sampler = lambda p: SGHMC(p, lr=0.01, data_size=16)  # noqa: E731
+    data = (x, x[:, 0])
+    hybrid.fit(
+        ELBO(law, data_size=16), data, optimizer=sampler, epochs=5, callbacks=[kept], progress=False
+    )
+    with pytest.raises(ValueError, match="has batch norms"):
+        kept.apply(law)
+    random = kept.apply(law, x).eval()
+    assert hybrid.predict(random, x).draws == 3
+    one = hybrid.bayes.member(random, 2).body[0]
+    with torch.no_grad():
+        torch.testing.assert_close(one[1].running_mean, one[0](x).mean(0))
+
+
 def test_a_resumed_sampling_is_the_same(tmp_path):
     _, whole, _ = collected()
     collected(4, runtime=hybrid.Runtime(checkpoint=tmp_path / "run"))
