@@ -19,11 +19,13 @@ from hybrid.bayes.priors.prior import Prior, PriorDensity
 # Importing zuko switches torch's argument checks off for the whole process: put back at once.
 _CHECKS = Distribution._validate_args
 import zuko.flows  # noqa: E402
+import zuko.transforms  # noqa: E402
 
 Distribution._validate_args = _CHECKS
 
 __all__ = ["FlowPosterior"]
 
+_SLOPE = 0.1  # of an affine transform, at least; 10 at most
 _FRESH = 8  # draws for a divergence, where none are held
 
 
@@ -141,19 +143,26 @@ class _Flow(nn.Module):
         return (drawn.log_density + prior.surprisal(drawn.flat)).mean()
 
 
+def _Affine(shift: Tensor, scale: Tensor) -> Any:  # noqa: N802 (in the place of zuko's class)
+    """An affine map that stretches at most tenfold: one bad step cannot send the weights far."""
+    return zuko.transforms.MonotonicAffineTransform(shift, scale, slope=_SLOPE)
+
+
 def _transform(like: Float[Tensor, "weights"], family: FlowPosterior) -> nn.Module:
     """A flow of zuko that starts as the identity."""
     # A hidden unit sees the weights up to one of `passes` places in the order: with more weights
     # than units, weights share a place, and other ones do so in the next transform.
     passes = min(len(like), *family.hidden)
-    make = zuko.flows.NSF if family.splines else zuko.flows.MAF
-    flow: nn.Module = make(
-        len(like),
-        transforms=family.transforms,
-        hidden_features=list(family.hidden),
-        passes=passes,
-        randperm=passes < len(like),
-    ).transform
+    settings: dict[str, Any] = {
+        "transforms": family.transforms,
+        "hidden_features": list(family.hidden),
+        "passes": passes,
+        "randperm": passes < len(like),
+    }
+    if family.splines:
+        flow: nn.Module = zuko.flows.NSF(len(like), **settings).transform
+    else:
+        flow = zuko.flows.MAF(len(like), univariate=_Affine, **settings).transform
     with torch.no_grad():
         for part in flow.modules():
             hyper = getattr(part, "hyper", None)

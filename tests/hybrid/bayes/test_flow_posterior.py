@@ -9,9 +9,13 @@ import torch
 from torch import nn
 from torch.distributions import Distribution, Normal
 
-from hybrid.bayes import FlowPosterior, FullRank, MeanField, Posterior
+from hybrid import heads
+from hybrid.backbones import MLP
+from hybrid.bayes import FlowPosterior, FullRank, MeanField, Posterior, variational
 from hybrid.bayes.flat import flattened
+from hybrid.objectives import ELBO
 from hybrid.storage.checkpoint import load, save
+from hybrid.training.trainer import fit
 
 KINDS = {"affine": {}, "splines": {"splines": True}, "narrow": {"hidden": (4, 3)}}
 
@@ -165,3 +169,15 @@ def test_what_is_refused():
             FlowPosterior(**options)
     with pytest.raises(TypeError, match="its own sample"):
         moved("affine").spread.divergence_at({"w": torch.zeros(2)}, {"w": torch.zeros(1, 2)})
+
+
+def test_steps_of_a_hundredth_do_not_send_the_weights_far():
+    """An unbounded stretch made losses of 1e7 here."""
+    torch.manual_seed(0)
+    x = torch.linspace(-2, 2, 100).unsqueeze(-1)
+    law = variational(heads.Normal(MLP(1, [8], 2)), FlowPosterior())
+    history = fit(
+        ELBO(law, data_size=100), (x, torch.sin(2 * x.squeeze(-1))), epochs=60, batch_size=50,
+        optimizer=lambda p: torch.optim.Adam(p, 1e-2), seed=0, progress=False,
+    )  # fmt: skip
+    assert max(history.loss) < 3 * history.loss[0]
