@@ -72,7 +72,8 @@ def batched_in_chunks(
         torch.Size([5, 7, 2])
     """
     size = draws
-    if draws > 1 and not torch.is_grad_enabled():
+    mapped = torch._C._functorch.maybe_current_level() is not None  # no writing in place there
+    if draws > 1 and not mapped and not torch.is_grad_enabled():
         size = _CHUNK.get() or max(1, ROWS * inputs.shape[-1] // max(1, inputs[0].numel()))
     if size >= draws:
         return batched(layer, weights, inputs)

@@ -88,6 +88,13 @@ def test_inputs_of_their_own_loops_and_sequences():
             torch.testing.assert_close(recurrent(sequences.unsqueeze(0)), expected)
 
 
+def test_under_vmap_nothing_is_cut_up():
+    posterior = Posterior(nn.Linear(3, 2).double(), MeanField(scale=0.3))
+    with torch.no_grad(), fixed(posterior, 4, seed()), chunked(1):
+        mapped = torch.func.vmap(lambda row: posterior(row.expand(1, 1, 3)))(X)
+        torch.testing.assert_close(mapped[:, :, 0], posterior(X.unsqueeze(0)).transpose(0, 1))
+
+
 def test_classes_and_no_rows():
     law = variational(Categorical(MLP(3, [4], 2), states=3).double())
     one = predict(law, X, draws=5, generator=seed(), chunk=2)
