@@ -118,7 +118,8 @@ def measure(settings: Settings, goals: Sequence[Goal]) -> dict[Runner, Times]:
         for turn in range(max(4, int(settings.seconds / settings.turn))):
             for peer, case in alive:
                 held = times[peer, case]
-                count = max(2, int(1e3 * settings.turn / held.wall[-1])) if held.wall else 2
+                # by the fastest step: on a busy machine a slow one would make turns of cold steps
+                count = max(3, int(1e3 * settings.turn / min(held.fastest, default=20.0)))
                 reply = running[peer].ask(do="step", case=case, count=count)
                 wall = [1e3 * s for s in reply["seconds"]]
                 if turn:  # the first turn warms up
