@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from causal.draws import fixed, held, seeded
-from causal.law import law_at, states_of
+from causal.law import law_at, log_probability_of, states_of
 from hybrid.backbones.folded import row_dims
 from hybrid.bayes.batching import in_dtype_of, is_random
 from hybrid.bayes.chunks import chunked
@@ -120,6 +120,31 @@ class Prediction:
         if self.samples is not None and not _has_quantiles(self.distribution):
             return _sample_quantile(self.samples, q)
         return _mixture_quantile(_entries(self.distribution), q)
+
+    def log_probability(self, y: Tensor) -> Tensor:
+        r"""Log predictive density (or probability) of values, row by row.
+
+        .. math:: \log \frac1S \sum_s p(y_i \mid x_i, w_s)
+
+        Args:
+            y: Values ``(*batch, *event)``, never broadcast.
+
+        Raises:
+            ValueError: ``y`` has another shape, or values that the law does not have.
+
+        Example:
+            >>> normal = torch.distributions.Normal(torch.zeros(4, 2), 1.0)
+            >>> Prediction(normal).log_probability(torch.tensor([0.0, 2.0]))
+            tensor([-0.9189, -2.9189])
+        """
+        shape = self.distribution.batch_shape[1:] + self.distribution.event_shape
+        if y.shape != shape:
+            raise ValueError(
+                f"y has shape {tuple(y.shape)}, the prediction is for {tuple(shape)}: they must "
+                "agree, data is never broadcast"
+            )
+        each = log_probability_of(self.distribution, y.expand(self.draws, *y.shape), "y")
+        return each.logsumexp(0) - math.log(self.draws)
 
     def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
         """Central interval (lower, upper) that holds a share ``level`` of the mixture."""

@@ -233,3 +233,27 @@ def test_quantiles_in_closed_form(head):
         found = prediction.quantile(q)
         assert ((values < found).float().mean(0) <= q + 0.03).all()
         assert ((values <= found).float().mean(0) >= q - 0.03).all()
+
+
+@pytest.mark.parametrize("event", [None, 2])
+def test_the_log_density_is_that_of_the_mixture_of_draws(event):
+    torch.manual_seed(0)
+    law = variational(Normal(torch.nn.Linear(3, 4), event=event)).double()
+    x = torch.randn(6, 3, dtype=torch.float64)
+    y = torch.randn((6,) if event is None else (6, event), dtype=torch.float64)
+    prediction = predict(law, x, draws=7)
+    each = prediction.distribution.log_prob(y.expand(7, *y.shape))
+    torch.testing.assert_close(prediction.log_probability(y), each.exp().mean(0).log())
+    with pytest.raises(ValueError, match="never broadcast"):
+        prediction.log_probability(y.unsqueeze(-1))
+
+
+def test_the_log_probability_of_classes():
+    torch.manual_seed(0)
+    law = variational(Categorical(torch.nn.Linear(3, 4), states=4))
+    prediction = predict(law, torch.randn(6, 3), draws=5)
+    y = torch.arange(6) % 4
+    wanted = prediction.probabilities.gather(-1, y.unsqueeze(-1)).squeeze(-1).log()
+    torch.testing.assert_close(prediction.log_probability(y), wanted)
+    with pytest.raises(ValueError, match="within the support"):
+        prediction.log_probability(torch.full((6,), 9))
