@@ -67,7 +67,8 @@ def laplace(
         noise: A standard deviation for a normal law, in place of its own: the result predicts with
             it, and `fit_prior` fits it.
         linearised: Predict by the body's linearisation in its weights, which suits this posterior
-            better than the body itself (Immer, Korzepa & Bauer 2021); False runs the body.
+            much better than the body itself where more than the last layer is random (Immer,
+            Korzepa & Bauer 2021); False runs the body.
         samples: The number of samples where the Fisher information has no closed form.
         batch_size: Rows at once, where data is in memory.
         generator: Source of samples; None advances torch's global generator.
