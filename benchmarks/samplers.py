@@ -4,8 +4,8 @@ Two posteriors: eight schools (non-centred, 10 dimensions) and a logistic regres
 cancer, 10 standardised features and an intercept, 569 rows), in float64, 500 iterations of warm-up
 and 1,000 draws of each chain. Effective draws: the smallest bulk effective size of all values, by
 ArviZ, the same for all. Each contestant is a fresh process on one core with one thread
-(`peers/sampled.py`); they take turns, round by round. The first run of a process counts compilation, the second is
-sampling only. Means are compared before anything is printed.
+(`peers/sampled.py`); they take turns, round by round. The first run of a process counts
+compilation, the second is sampling only. Means are compared before anything is printed.
 
     python benchmarks/samplers.py --install          # NumPyro and nutpie, an environment each, once
     python benchmarks/samplers.py --core 1 --rounds 3 --markdown block.md
@@ -120,7 +120,7 @@ def once(
 
 
 def apart(lines: dict[str, list[Line]]) -> float:
-    """The largest difference of a mean from NumPyro's or ours, in combined standard errors."""
+    """The largest difference of a mean from that of our many chains, in combined errors."""
     named = {name: found[-1] for name, found in lines.items() if found}
     base = named["chees"]
     return max(
@@ -163,7 +163,7 @@ def report(found: dict[str, dict[str, list[Line]]]) -> list[str]:
     out.append("| --- " * 8 + "|")
     for goal in GOALS:
         for model, (floor, stretch) in goal.bounds.items():
-            if not (found[model][goal.ours] and found[model][goal.theirs]):
+            if not all(found[model].get(name) for name in (goal.ours, goal.theirs)):
                 continue
             wall, processor = ratios(goal, found[model])
             least = min(wall, processor)
