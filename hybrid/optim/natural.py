@@ -30,6 +30,15 @@ class _Block(NamedTuple):
     plain: Tensor  # marks the entries without a metric, whose step is the gradient itself
 
 
+class _Step(NamedTuple):
+    """The step of one block, the loss's slope along it and its squared length in the metric."""
+
+    parameters: list[nn.Parameter]
+    step: Tensor
+    along: float
+    length: float
+
+
 class _Seen(NamedTuple):
     """What was observed for one step."""
 
@@ -200,7 +209,7 @@ class NaturalGradient(Optimizer):
                 "backward pass and step(), as hybrid.fit does"
             )
         if self.adaptive is None:
-            self._move(seen.blocks)
+            _move(self._steps(seen.blocks), 1.0)
         else:
             self._try(seen, self.adaptive)
         return result
@@ -224,9 +233,9 @@ class NaturalGradient(Optimizer):
                 blocks.append(_Block(k, chosen[k], curvature, _without(chosen[k], curvature)))
         return blocks
 
-    def _move(self, blocks: Sequence[_Block]) -> float:
-        """Do the step; returns the change of the loss that the quadratic model promises."""
-        promise = 0.0
+    def _steps(self, blocks: Sequence[_Block]) -> list[_Step]:
+        """The step of each block, not yet done."""
+        steps = []
         for block in blocks:
             group = self.param_groups[block.group]
             gradient = _flat(block.parameters).to(block.curvature.diagonal())
@@ -238,12 +247,9 @@ class NaturalGradient(Optimizer):
                     f"entries with damping={group['damping']}: raise it"
                 )
             step = -group["lr"] * direction
-            along = gradient @ step + block.curvature.length(step) / 2
-            promise += float(along)
-            sizes = [p.numel() for p in block.parameters]
-            for parameter, part in zip(block.parameters, step.split(sizes), strict=True):
-                parameter.add_(part.view_as(parameter).to(parameter.dtype))
-        return promise
+            along, length = float(gradient @ step), float(block.curvature.length(step))
+            steps.append(_Step(block.parameters, step, along, length))
+        return steps
 
     def _try(self, seen: _Seen, adaptive: LevenbergMarquardt) -> None:
         """Step with as much damping as it takes to lower the loss on the same batch."""
@@ -253,7 +259,9 @@ class NaturalGradient(Optimizer):
         precision = max((torch.finfo(p.dtype).eps for p in every), default=0.0)
         slack = 10 * precision * abs(loss)  # changes below it are rounding
         for _ in range(int(adaptive.tries)):
-            promise = self._move(seen.blocks)
+            steps = self._steps(seen.blocks)
+            share = adaptive.share(sum(step.length for step in steps))
+            promise = _move(steps, share)
             change = _loss_at(seen) - loss
             if change <= slack:
                 ratio = change / promise if -promise > slack else 0.5
@@ -264,6 +272,15 @@ class NaturalGradient(Optimizer):
                 parameter.copy_(saved)
             for group in self.param_groups:
                 group["damping"] = adaptive.raised(group["damping"])
+
+
+def _move(steps: Sequence[_Step], share: float) -> float:
+    """Do a share of the steps; returns the change that the quadratic model promises."""
+    for parameters, step, _, _ in steps:
+        parts = (share * step).split([p.numel() for p in parameters])
+        for parameter, part in zip(parameters, parts, strict=True):
+            parameter.add_(part.view_as(parameter).to(parameter.dtype))
+    return sum(share * step.along + share**2 * step.length / 2 for step in steps)
 
 
 def _flat(parameters: Sequence[nn.Parameter]) -> Tensor:

@@ -1,6 +1,7 @@
 """Steps along natural gradients, against the methods that they equal."""
 
 import copy
+import math
 import pickle
 from functools import partial
 from pathlib import Path
@@ -244,11 +245,36 @@ def test_a_step_to_nan_is_taken_back_and_damped() -> None:
             return self.at.sqrt() * batch.mean()
 
     objective = Root()
-    adaptive = LevenbergMarquardt(1e-3, factor=4.0)
+    adaptive = LevenbergMarquardt(1e-3, factor=4.0, least=1e-4, radius=math.inf)
     metric = lambda objective, batch, parameters: torch.tensor([0.1])  # noqa: E731
     optimizer = one_step(objective, torch.ones(2), damping=adaptive, metric=metric)
     assert 0 <= objective.at.item() < 1
     assert optimizer.param_groups[0]["damping"] > 0.1
+
+
+def test_an_adaptive_step_is_no_longer_than_its_radius() -> None:
+    law = Mean(3.0)
+    objective = hybrid.objectives.ELBO(law, data_size=ROWS)
+    batch = torch.zeros(ROWS, 0).double(), data()[1] - 100  # 35 standard deviations away
+    adaptive = LevenbergMarquardt(1e-9, least=1e-9, radius=0.5)
+    one_step(objective, batch, damping=adaptive)
+    assert law.mean.item() == pytest.approx(5.0 - 0.5 * 3.0)
+
+
+def test_adaptive_damping_follows_the_promise() -> None:
+    adaptive = LevenbergMarquardt(1.0, factor=2.0, least=0.5, most=4.0)
+    assert [adaptive.changed(1.0, ratio) for ratio in (0.9, 0.5, 0.1)] == [0.5, 1.0, 2.0]
+    assert adaptive.changed(0.5, 1.0) == 0.5
+    assert adaptive.raised(1.0) == 4.0
+    for options in ({"least": 0.0}, {"initial": 1e-3}, {"most": 1e-3}):
+        with pytest.raises(ValueError, match="0 < least ≤ initial ≤ most"):
+            LevenbergMarquardt(**options)
+    with pytest.raises(ValueError, match="factor must be above 1"):
+        LevenbergMarquardt(factor=1.0)
+    with pytest.raises(ValueError, match="radius must be above 0"):
+        LevenbergMarquardt(radius=0.0)
+    with pytest.raises(ValueError, match="tries must be at least 1"):
+        LevenbergMarquardt(tries=0)
 
 
 def test_a_metric_of_ones_own_and_none() -> None:
