@@ -19,7 +19,7 @@ from causal.draws import standard_normal, uniform
 from hybrid.bayes.sampling.density import Density, Potential, potential, spread_out
 from hybrid.bayes.sampling.method import Run
 from hybrid.bayes.sampling.metric import Diagonal, Metric, Moments
-from hybrid.bayes.sampling.settling import settled
+from hybrid.bayes.sampling.settling import settled_together
 from hybrid.bayes.sampling.step_size import DualAveraging, rough_step
 
 __all__ = ["ChEES"]
@@ -89,7 +89,9 @@ class ChEES:
             raise ValueError(f"ChEES needs at least 20 warm-up iterations, got {warmup}")
         found = potential(density.energy, density.example.expand(chains, -1).contiguous())
         with torch.no_grad():
-            start = settled(found.both, spread_out(density, found, chains, generator))
+            start = settled_together(
+                found.both, lambda: spread_out(density, found, chains, generator)
+            )
             return _Chains(self, found, start, generator).run(warmup, draws)
 
 

@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["settled"]
+__all__ = ["settled", "settled_together"]
 
+_AGAIN = 5
+_HOPELESS = 50.0, 10.0  # energy above the lowest chain's: in all, and for each dimension
 _BLOCKS, _STEPS = 60, 10
 _FIRST, _LAST, _SHRINK = 0.1, 1e-6, 0.25  # the largest move of a coordinate in a step
 
@@ -57,4 +59,31 @@ def settled(
         rate = torch.where(before - energy < dim, rate * _SHRINK, rate)
         if bool((rate < _LAST).all()):
             break
+    return positions
+
+
+def settled_together(
+    both: Callable[[Tensor], tuple[Tensor, Tensor]], draw: Callable[[], Tensor]
+) -> Float[Tensor, "chains dim"]:
+    """Settled chains, begun again where one got caught at an energy that has no mass beside others.
+
+    Args:
+        both: Energies and gradients at positions ``(chains, dim)``.
+        draw: Proposes positions of finite energy.
+
+    Example:
+        >>> both = lambda q: (0.5 * q.square().sum(-1), q)
+        >>> settled_together(both, lambda: torch.ones(16, 2)).shape
+        torch.Size([16, 2])
+    """
+    positions = settled(both, draw())
+    least, each = _HOPELESS
+    for _ in range(_AGAIN):
+        energy, _ = both(positions)
+        hopeless = energy > energy.min() + least + each * positions.shape[-1]
+        if not bool(hopeless.any()):
+            break
+        other = settled(both, draw())
+        change = hopeless & (both(other)[0] < energy)
+        positions = torch.where(change.unsqueeze(-1), other, positions)
     return positions

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from hybrid.bayes.sampling.settling import settled
+from hybrid.bayes.sampling.settling import settled, settled_together
 
 SCALES = torch.logspace(-4, 0, 5, dtype=torch.float64)
 
@@ -50,3 +50,15 @@ def test_positions_without_density_on_the_way_are_passed_over() -> None:
 
     found = settled(walled, torch.ones(4, 5, dtype=torch.float64))
     assert walled(found)[0].isfinite().all()
+
+
+def test_chains_caught_far_above_the_others_begin_again() -> None:
+    def wells(q: Tensor) -> tuple[Tensor, Tensor]:
+        """Two wells, at -3 and 3; the bottom of the first is 500 higher."""
+        left = (q < 0).all(-1)
+        centre = torch.where(left, -3.0, 3.0).unsqueeze(-1)
+        return 0.5 * (q - centre).square().sum(-1) + 500.0 * left, q - centre
+
+    generator = torch.Generator().manual_seed(0)
+    found = settled_together(wells, lambda: torch.randn(32, 1, generator=generator))
+    assert (found < 0).float().mean() < 0.1
