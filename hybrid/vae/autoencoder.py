@@ -83,8 +83,7 @@ class VAE(nn.Module):
         samples: SupportsIndex = 1,
     ) -> None:
         super().__init__()
-        size = None if latent is None else whole("latent", latent)
-        law = _encoder(encoder, size)
+        law = _encoder(encoder, None if latent is None else whole("latent", latent))
         shape: Any = law.event_shape
         size = int(shape[0])
         _check_law("decoder", decoder)
@@ -301,9 +300,9 @@ class VAE(nn.Module):
             context: Contexts (\*batch, width); None where the autoencoder is not conditional.
             generator: Source of randomness; None advances torch's global generator.
         """
-        given = _like(self).new_zeros(0) if context is None else context
+        context = _like(self).new_zeros(0) if context is None else context
         with self._weights(generator), seeded(generator):
-            return self(given).sample(torch.Size((whole("n", n, 0),)))
+            return self(context).sample(torch.Size((whole("n", n, 0),)))
 
     def log_probability(
         self,
@@ -372,10 +371,8 @@ def _encoder(encoder: nn.Module, latent: int | None) -> nn.Module:
     if latent not in (None, shape[0]):
         raise ValueError(f"latent={latent}, but the encoder is a law of {shape[0]} entries")
     if encoder.support.is_discrete:  # type: ignore[union-attr]
-        raise ValueError(
-            f"the encoder {type(encoder).__name__} is a law of classes or counts, which have no "
-            "reparameterised draws: expected a continuous law"
-        )
+        name = type(encoder).__name__
+        raise ValueError(f"the encoder {name} is a law of classes or counts: expected continuous")
     return encoder
 
 
@@ -388,9 +385,9 @@ def _check_law(name: str, law: Any) -> None:
 
 def _check_known(name: str, values: Tensor) -> None:
     """Raise ValueError where a value is missing."""
-    missing = values.isnan()
-    if bool(missing.any()):
-        place = tuple(int(k) for k in missing.nonzero()[0])
+    missing = values.isnan().nonzero()
+    if len(missing):
+        place = tuple(missing[0].tolist())
         raise ValueError(
             f"{name} has a missing value (NaN) at {place}: leave the row out or fill it in, since "
             "the encoder reads every entry"
