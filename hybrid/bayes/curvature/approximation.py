@@ -31,7 +31,7 @@ def laplace(
     *,
     prior_precision: float = 1.0,
     noise: float | None = None,
-    linearised: bool = False,
+    linearised: bool = True,
     samples: int = 64,
     batch_size: int = 256,
     generator: torch.Generator | None = None,

@@ -33,7 +33,9 @@ def modes(posterior: Posterior) -> dict[str, Tensor]:
     Example:
         >>> from hybrid.heads.normal import Normal
         >>> from hybrid.bayes.curvature.approximation import laplace
-        >>> law = laplace(Normal(nn.Linear(1, 4)), (torch.zeros(3, 1), torch.zeros(3)))
+        >>> law = laplace(
+        ...     Normal(nn.Linear(1, 4)), (torch.zeros(3, 1), torch.zeros(3)), linearised=False
+        ... )
         >>> list(modes(law.body))
         ['0.weight', '0.bias', '1.weight', '1.bias']
     """

@@ -131,16 +131,16 @@ def test_full_and_diagonal_are_the_brute_force_matrix(activation):
     names = [name for name, _ in law.body.named_parameters()]
     truth = ggn(law, X, names, softmax_fisher(law.body(X).detach()))
     data = (X, torch.randint(3, (30,)))
-    full = laplace(law, data, "full", batch_size=11).body.spread
+    full = laplace(law, data, "full", batch_size=11, linearised=False).body.spread
     torch.testing.assert_close(full.blocks[0].curvature, truth)
-    diagonal = laplace(law, data, "diagonal", batch_size=11).body.spread
+    diagonal = laplace(law, data, "diagonal", batch_size=11, linearised=False).body.spread
     found = {}
     sizes = {name: law.body.get_parameter(name).numel() for name in names}
     for own, block in diagonal._named():
         parts = block.curvature.split([sizes[name] for name in own])
         found |= dict(zip(own, parts, strict=True))
     torch.testing.assert_close(torch.cat([found[name] for name in names]), truth.diag())
-    last = laplace(law, data, "last_layer").body.spread
+    last = laplace(law, data, "last_layer", linearised=False).body.spread
     size = sum(p.numel() for p in law.body[-1].parameters())
     torch.testing.assert_close(last.blocks[0].curvature, truth[-size:, -size:])
 
@@ -170,10 +170,10 @@ def test_convolutions_and_sequences_have_the_right_diagonal():
             rows.append((one * (fisher[n] @ one)).sum(0))
         truth = dict(zip(names, torch.stack(rows).sum(0).split(
             [p.numel() for p in law.body.parameters()]), strict=True))  # fmt: skip
-        random = laplace(law, (x.double(), torch.zeros(5)), "diagonal")
+        random = laplace(law, (x.double(), torch.zeros(5)), "diagonal", linearised=False)
         for own, block in random.body.spread._named():
             torch.testing.assert_close(block.curvature, torch.cat([truth[name] for name in own]))
-        kron = laplace(law, (x.double(), torch.zeros(5)), "kronecker")
+        kron = laplace(law, (x.double(), torch.zeros(5)), "kronecker", linearised=False)
         assert kron(x.double(), draws=3).batch_shape == (3, 5)
 
 
@@ -182,7 +182,9 @@ def test_a_convolution_over_the_whole_image_has_exact_factors():
     law = Line(nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten()).double())
     law.event_dims = 3
     x, y = torch.randn(20, 1, 3, 3).double(), torch.randn(20).double()
-    kron, full = (laplace(law, (x, y), structure) for structure in ("kronecker", "full"))
+    kron, full = (
+        laplace(law, (x, y), structure, linearised=False) for structure in ("kronecker", "full")
+    )
     torch.testing.assert_close(log_marginal_likelihood(kron), log_marginal_likelihood(full))
 
 
@@ -246,7 +248,7 @@ def test_a_circuit_gets_a_full_block_and_its_own_prior():
     assert kinds == {("1.weight", "1.bias"): "Kronecker", ("0.weights",): "Dense"}
     assert random.body.spread._scales == {"0.weights": torch.pi}
     check_law(random, 2)
-    full = laplace(law, (X, Y), "full")
+    full = laplace(law, (X, Y), "full", linearised=False)
     names = [name for name, _ in law.body.named_parameters()]
     scale = law(X).stddev.detach()
     raw = law.body(X).detach()
@@ -351,7 +353,7 @@ def test_frozen_parameters_stay_and_singles_work():
     law = Normal(MLP(2, [4], 4))
     law.body[0][0].weight.requires_grad_(False)
     for structure in ("diagonal", "kronecker", "full"):
-        random = laplace(law, (X.float(), Y.float()), structure)
+        random = laplace(law, (X.float(), Y.float()), structure, linearised=False)
         weights = random.body.weights(3)
         assert "0.0.weight" not in weights
         assert "0.0.bias" in weights
