@@ -243,7 +243,9 @@ def circuit(inputs, weights):
 def test_a_circuit_gets_a_full_block_and_its_own_prior():
     layer = quantum.CircuitLayer(circuit, {"weights": (1, 2, 3)}, in_features=2)
     law = Normal(layer, features=2).double()
-    random = laplace(law, (X, Y), "kronecker", prior_precision=5.0)
+    tangent = laplace(law, (X, Y), "kronecker", prior_precision=5.0)
+    assert tangent.body.spread._scales == {"body.0.weights": torch.pi}
+    random = laplace(law, (X, Y), "kronecker", prior_precision=5.0, linearised=False)
     kinds = {names: type(block).__name__ for names, block in random.body.spread._named()}
     assert kinds == {("1.weight", "1.bias"): "Kronecker", ("0.weights",): "Dense"}
     assert random.body.spread._scales == {"0.weights": torch.pi}
