@@ -121,7 +121,7 @@ def _note(part: Any) -> str:
     if hasattr(part, "engine") and hasattr(part, "resources"):
         return f"circuit on the engine {part.engine}" if part.engine else "circuit, not traced yet"
     if callable(getattr(part, "fixed", None)) and callable(getattr(part, "divergence", None)):
-        spread = getattr(part, "spread", None)
-        family = "" if spread is None else f" ({type(spread).__module__.rpartition('.')[2]})"
-        return f"posterior{family}, {part.extra_repr()}".rstrip(", ")
+        family = getattr(part, "family", None)
+        named = f" ({family})" if family else ""
+        return f"posterior{named}, {part.extra_repr()}".rstrip(", ")
     return ""

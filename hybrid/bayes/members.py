@@ -84,7 +84,7 @@ def ensemble(
         id(parameter): torch.stack([table[name].detach() for table in tables]).to(parameter)
         for name, parameter in template.named_parameters()
     }
-    result = variational(template, _Family(values))
+    result = variational(template, _Ensemble(values))
     buffers = [dict(one.named_buffers()) for one in fresh]
     for path, part in result.named_modules():
         if isinstance(part, Posterior) and isinstance(part.spread, Members):
@@ -218,7 +218,7 @@ class Members(nn.Module):
         return torch.cat([order, chosen.cpu()])
 
 
-class _Family:
+class _Ensemble:
     """The family of stacked values, by the identity of the parameters that they stand for."""
 
     def __init__(self, values: Mapping[int, Tensor]) -> None:

@@ -103,6 +103,7 @@ class Posterior(nn.Module):
         self._names = tuple(chosen)
         self._places = tuple((name, *_place(name)) for name in chosen)
         self._tied = _aliases(layer, chosen)
+        self.family = type(family).__name__.lstrip("_")
         self.spread = family.spread(chosen, _prior_scales(layer))
 
     def forward(self, inputs: Tensor, draws: int | None = None) -> Any:

@@ -203,10 +203,10 @@ class SWAG:
             deviations = [one[k].to(parameter) * scale for one in self._deviations]
             variance = self._squares[k].to(parameter) / self.count * scale**2
             table[id(parameter)] = (variance, deviations)
-        return variational(plain, _Family(table), include=list(names.values()))
+        return variational(plain, _WeightAverage(table), include=list(names.values()))
 
 
-class _Family:
+class _WeightAverage:
     """The family of variances and deviations, by the identity of the parameters."""
 
     def __init__(self, table: Mapping[int, tuple[Tensor, Sequence[Tensor]]]) -> None:

@@ -107,7 +107,7 @@ def laplace(
     likelihood = _Likelihood(plain, laws, None if noise is None else float(noise))
     with seeded(generator):
         likelihood.run(_batches(data, batch_size))
-    family = _Family(laws, likelihood, structure, float(prior_precision), samples, generator)
+    family = _Laplace(laws, likelihood, structure, float(prior_precision), samples, generator)
     for part, mode in training.items():
         part.training = mode
     if linearised:
@@ -196,7 +196,7 @@ class _Likelihood:
             self.count += y.numel()
 
 
-class _Family:
+class _Laplace:
     """Measures the curvature of each law's body when it becomes random."""
 
     def __init__(
