@@ -57,6 +57,7 @@ def main():
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--train", nargs=3)
+    parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     if arguments.train:
         width, batch, file = arguments.train
@@ -64,11 +65,12 @@ def main():
         if os.environ.get("RANK", "0") == "0":
             Path(file).write_text(json.dumps(found))
         return
+    repeats = arguments.repeats
     print("| width | batch | parameters, MB | one process, ms | two, ms | one / two |")
     print("| --- | --- | --- | --- | --- | --- |")
     for width in WIDTHS:
         for batch in (256, 2048):
-            pairs = [(measured(1, width, batch), measured(2, width, batch)) for _ in range(3)]
+            pairs = [(measured(1, width, batch), measured(2, width, batch)) for _ in range(repeats)]
             one = statistics.median(pair[0][0] for pair in pairs)
             two = statistics.median(pair[1][0] for pair in pairs)
             size = pairs[0][0][1] * 4 / 1e6
