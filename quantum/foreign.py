@@ -20,8 +20,9 @@ from pennylane.tape import QuantumScript
 from torch import Tensor
 
 from quantum.circuits.program import Measurement, Program
-from quantum.circuits.reading import traced, wire_order
+from quantum.circuits.reading import traced
 from quantum.circuits.translation import Translator
+from quantum.circuits.wiring import wire_order
 from quantum.shapes import broadcast_shapes
 from quantum.tracing.recording import same, widened
 

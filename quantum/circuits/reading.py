@@ -17,10 +17,11 @@ from torch import Tensor
 from quantum.circuits.deferral import deferred
 from quantum.circuits.program import Program
 from quantum.circuits.translation import Translator
+from quantum.circuits.wiring import decomposed_order, order_matters, wire_order
 from quantum.tracing.recorder import record, refuse
 from quantum.tracing.recording import Recording, same
 
-__all__ = ["Source", "capture", "quantum_function", "traced", "weight_names", "wire_order"]
+__all__ = ["Source", "capture", "quantum_function", "traced", "weight_names"]
 
 _ALONE = (
     qml.measurements.StateMP,  # DensityMatrixMP is one
@@ -137,7 +138,11 @@ def capture(
         >>> capture(circuit, {"x": (1,)}).operations
         (Operation(gate='RX', wires=(0,), slots=(0,), ...),)
     """
-    first, second = (_once(function, shapes, wires, channels, seed) for seed in (0, 1))
+    first, unsure = _once(function, shapes, wires, channels, 0)
+    if unsure and wires is None:
+        wires = decomposed_order(function, shapes, channels=channels)
+        first, _ = _once(function, shapes, wires, channels, 0)
+    second, _ = _once(function, shapes, wires, channels, 1)
     alike = first.wires == second.wires and first.operations == second.operations
     alike = alike and first.measurements == second.measurements
     if not (alike and same(first.recording, second.recording)):
@@ -155,11 +160,15 @@ def _once(
     wires: Sequence[Any] | None,
     channels: bool,
     seed: int,
-) -> Program:
+) -> tuple[Program, bool]:
+    """The program, and whether what it measures hangs on the order of its wires."""
     found: dict[str, Any] = {}
+    unsure = False
 
     def read(operations: Sequence[Operator], measured: Sequence[MeasurementProcess]) -> list[Any]:
+        nonlocal unsure
         labels = list(wires) if wires is not None else wire_order(operations, measured)
+        unsure = order_matters(labels, measured)
         named = set(qml.tape.QuantumScript(operations, measured).wires)
         tape = deferred(operations, measured)
         labels += [wire for wire in tape.wires if wire not in labels and wire not in named]
@@ -170,7 +179,7 @@ def _once(
         found["wires"] = len(labels)
         return translator.values
 
-    return Program(recording=traced(function, shapes, read, seed), **found)
+    return Program(recording=traced(function, shapes, read, seed), **found), unsure
 
 
 def traced(
@@ -245,22 +254,6 @@ def _measurements(function: Callable[..., Any], answer: Any) -> list[Measurement
             "measurements: states, density matrices, samples and counts must be returned alone"
         )
     return measured
-
-
-def wire_order(operations: Sequence[Operator], measured: Sequence[MeasurementProcess]) -> list[Any]:
-    """Wire labels in the order of default.qubit: 0, 1, 2, ... if they are, else as they appear.
-
-    Example:
-        >>> wire_order([qml.CNOT([1, 0])], [qml.probs(wires=2)])
-        [0, 1, 2]
-    """
-    acted = list(dict.fromkeys(w for op in operations for w in op.wires))
-    read = [w for w in dict.fromkeys(w for m in measured for w in m.wires) if w not in acted]
-    if set(acted) == set(range(len(acted))):
-        later = range(len(acted), len(acted) + len(read))
-        if set(read) == set(later):
-            return list(range(len(acted) + len(read)))
-    return acted + read
 
 
 def _trusted(tensor: Tensor) -> Tensor:

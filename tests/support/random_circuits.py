@@ -21,7 +21,7 @@ import pennylane as qml
 import torch
 from circuit_draw import INPUTS, WEIGHTS, Draw
 
-from quantum.circuits.reading import wire_order
+from quantum.circuits.wiring import wire_order
 from quantum.layer import CircuitLayer
 from quantum.simulators import DensityMatrix, StateVector
 
@@ -66,7 +66,8 @@ def _oracle(circuit, mixed):
     """The circuit on PennyLane's simulator.
 
     Where default.qubit knows no decomposition it is given matrices; so is default.mixed always,
-    which with torch takes the eigenvalues of diagonal gates in single precision.
+    which with torch takes the eigenvalues of diagonal gates in single precision. Where the parts of
+    a template leave a wire idle it is told of that wire, which it would leave out of the state.
     """
     how = {"interface": "torch", "diff_method": "backprop"}
     device = qml.device("default.mixed" if mixed else "default.qubit", wires=circuit.labels)
@@ -92,12 +93,19 @@ def _oracle(circuit, mixed):
     def oracle(x, w):
         if mixed:
             return by_matrices(x, w)
+        script = qml.tape.make_qscript(circuit.__call__)(x, w)
         try:
-            return direct(x, w)
+            (made,), _ = qml.device("default.qubit").preprocess_transforms()((script,))
         except qml.exceptions.DeviceError:
-            script = qml.tape.make_qscript(circuit.__call__)(x, w)
             order = wire_order(script.operations, script.measurements)
             return qml.QNode(plain, qml.device("default.qubit", wires=order), **how)(x, w)
+        idle = [wire for wire in script.wires if wire not in made.wires]
+        if not idle:
+            return direct(x, w)
+        order = list(made.wires) + idle
+        order = sorted(order) if set(order) == set(range(len(order))) else order
+        named = qml.device("default.qubit", wires=order)
+        return qml.QNode(circuit.__call__, named, **how)(x, w)
 
     return oracle
 

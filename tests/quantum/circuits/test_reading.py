@@ -9,7 +9,9 @@ import torch
 
 from quantum.circuits.gates import UnsupportedOperation
 from quantum.circuits.reading import capture, quantum_function, weight_names
+from quantum.circuits.wiring import decomposed_order
 from quantum.layer import CircuitLayer
+from quantum.simulators import DensityMatrix
 
 
 def states(circuit, x, device=None):
@@ -31,6 +33,43 @@ def test_wires_are_ordered_as_by_default_qubit(name):
     x = torch.tensor([0.4], dtype=torch.float64)
     layer = CircuitLayer(ORDERS[name], {}, in_features=1)
     torch.testing.assert_close(layer(x), states(ORDERS[name], x), check_dtype=False)
+
+
+def _undone(x):
+    qml.adjoint(qml.AngleEmbedding)(x, wires=["a", "b", "c"])
+    qml.CRY(0.3, wires=["a", "c"])
+
+
+def _sums():
+    return [qml.probs(), qml.expval(qml.Z("b")), qml.probs(wires=["d", "a"])]
+
+
+@pytest.mark.parametrize(
+    ("read", "simulator"),
+    [(qml.state, None), (qml.probs, None), (_sums, None), (qml.probs, DensityMatrix())],
+)
+def test_parts_of_templates_order_the_wires(read, simulator):
+    def circuit(x):
+        _undone(x)
+        return read()
+
+    x = torch.tensor([0.4, 1.1, 2.3], dtype=torch.float64)
+    device = qml.device("default.qubit" if simulator is None else "default.mixed")
+    theirs = states(circuit, x, device)
+    if isinstance(theirs, tuple | list):
+        theirs = torch.cat([part.reshape(-1) for part in theirs])
+    ours = CircuitLayer(circuit, {}, in_features=3, simulator=simulator)(x)
+    torch.testing.assert_close(ours, theirs, check_dtype=False)
+
+
+def test_where_pennylane_cannot_decompose_wires_count_as_they_appear():
+    def circuit(x):
+        qml.RY(x[0], wires="b")
+        qml.AmplitudeDamping(0.1, wires="a")
+        return qml.probs()
+
+    assert decomposed_order(circuit, {"x": (1,)}) is None  # default.qubit has no channels
+    assert decomposed_order(circuit, {"x": (1,)}, channels=True) == ["b", "a"]
 
 
 @pytest.mark.parametrize("wires", [2, [1, 0], 3, ["b", 0, 1]])
