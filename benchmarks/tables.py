@@ -178,11 +178,11 @@ def sghmc(task, parts, seed):
     """Noisy gradients from the trained network."""
     law = point(task, parts, seed)
     size = len(parts[0][0])
-    kept = hybrid.bayes.Collect(after=50, every=10, limit=DRAWS)
+    kept = hybrid.bayes.Collect(after=80, every=20, limit=DRAWS)
     hybrid.fit(
         hybrid.objectives.ELBO(law.train(), data_size=size), parts[0],
-        optimizer=lambda p: hybrid.bayes.SGHMC(p, lr=2e-3, data_size=size, friction=10.0),
-        epochs=200, batch_size=BATCH, callbacks=[kept], seed=0, progress=False,
+        optimizer=lambda p: hybrid.bayes.SGHMC(p, lr=5e-4, data_size=size, friction=10.0),
+        epochs=400, batch_size=BATCH, callbacks=[kept], seed=0, progress=False,
     )  # fmt: skip
     return kept.apply(law.eval())
 
