@@ -72,9 +72,9 @@ def _width(module: nn.Module, attribute: str, *, reverse: bool) -> int | None:
     if isinstance(own, int):
         return own
     if isinstance(module, nn.Sequential):
-        parts = list(module._modules.values())
+        parts = [part for part in module._modules.values() if part is not None]
         for part in reversed(parts) if reverse else parts:
-            if part is not None and not isinstance(part, _KEEP_WIDTH):
+            if not (isinstance(part, _KEEP_WIDTH) or getattr(part, "keeps_width", False)):
                 return _width(part, attribute, reverse=reverse)
     return None
 

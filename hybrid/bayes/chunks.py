@@ -18,9 +18,8 @@ from hybrid.bayes.batching import batched, check_norms
 
 __all__ = ["ROWS", "batched_in_chunks", "chunked"]
 
-ROWS = (
-    2**16
-)  # rows × draws at one time where nobody says: 16 MB for 64 features in single precision
+# Rows × draws at one time where nobody says: 16 MB for 64 features in single precision.
+ROWS = 2**16
 _CHUNK: ContextVar[int | None] = ContextVar("borromean_chunk", default=None)
 
 

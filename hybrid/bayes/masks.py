@@ -15,6 +15,7 @@ from causal.guide import Guide
 from hybrid.bayes.batching import Weights, batched, batching_rule, is_random
 from hybrid.bayes.chunks import batched_in_chunks
 from hybrid.bayes.exchange import exchanged, is_law, shadow
+from hybrid.layers import in_features_of, out_features_of
 
 __all__ = ["Dropped", "Masked", "dropout", "kept"]
 
@@ -95,6 +96,16 @@ class Dropped(nn.Module):
         super().__init__()
         self.mean = layer
 
+    @property
+    def in_features(self) -> int | None:
+        """Width of what the layer inside takes, where it is known."""
+        return in_features_of(self.mean)
+
+    @property
+    def out_features(self) -> int | None:
+        """Width of what the layer inside returns, where it is known."""
+        return out_features_of(self.mean)
+
     def forward(self, inputs: Tensor, draws: int | None = None) -> Any:
         """Run the layer under the masks that are held, else under fresh ones.
 
@@ -163,6 +174,7 @@ class Masked(nn.Module):
         (True, True)
     """
 
+    keeps_width = True  # see `hybrid.layers.out_features_of`
     mask: Tensor
 
     def __init__(self, layer: Any, p: float | None = None, wide: bool = False) -> None:

@@ -17,6 +17,7 @@ from causal.draws import fixed, held, hold
 from hybrid.bayes.batching import is_random, unaliased
 from hybrid.bayes.chunks import batched_in_chunks
 from hybrid.bayes.exchange import shadow
+from hybrid.layers import in_features_of, out_features_of
 
 __all__ = ["Family", "Posterior", "Spread"]
 
@@ -105,6 +106,16 @@ class Posterior(nn.Module):
         self._tied = _aliases(layer, chosen)
         self.family = type(family).__name__.lstrip("_")
         self.spread = family.spread(chosen, _prior_scales(layer))
+
+    @property
+    def in_features(self) -> int | None:
+        """Width of what the layer inside takes, where it is known."""
+        return in_features_of(self.mean)
+
+    @property
+    def out_features(self) -> int | None:
+        """Width of what the layer inside returns, where it is known."""
+        return out_features_of(self.mean)
 
     def forward(self, inputs: Tensor, draws: int | None = None) -> Any:
         """Run the layer under the weights that are held, else under fresh ones.

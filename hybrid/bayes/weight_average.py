@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from causal.draws import seeded, standard_normal
 from hybrid.bayes.batching import is_random
 from hybrid.bayes.conversion import variational
+from hybrid.bayes.flat import flattened, unflattened
 from hybrid.bayes.members import Members, ensemble
 from hybrid.bayes.naming import named_in
 from hybrid.bayes.norm_statistics import is_batch_norm, refresh
@@ -218,9 +219,9 @@ class _WeightAverage:
         prior_scales: Mapping[str, float],  # noqa: ARG002 (the contract's)
     ) -> nn.Module:
         chosen = [self.table[id(mean)] for mean in means.values()]
-        variance = torch.cat([variance.flatten() for variance, _ in chosen])
+        variance = flattened(variance for variance, _ in chosen)
         columns = zip(*(deviations for _, deviations in chosen), strict=True)
-        rows = [torch.cat([part.flatten() for part in column]) for column in columns]
+        rows = [flattened(column) for column in columns]
         return _Path(variance, torch.stack(rows) if rows else variance.new_zeros(0, len(variance)))
 
 
@@ -238,16 +239,12 @@ class _Path(nn.Module):
     def sample(
         self, means: Mapping[str, Tensor], draws: int | None, generator: torch.Generator | None
     ) -> dict[str, Tensor]:
-        mean = torch.cat([value.flatten() for value in means.values()])
+        mean = flattened(means.values())
         lead = () if draws is None else (draws,)
         first = standard_normal((*lead, len(mean)), mean, generator)
         second = standard_normal((*lead, len(self.deviations)), mean, generator)
         flat = low_rank_normal(mean, self.variance, self.deviations, first, second)
-        parts = flat.split([value.numel() for value in means.values()], -1)
-        return {
-            name: part.reshape(*lead, *value.shape).to(value.dtype)
-            for (name, value), part in zip(means.items(), parts, strict=True)
-        }
+        return unflattened(flat, means)
 
     def divergence_of(self, means: Mapping[str, Tensor]) -> Tensor:
         return next(iter(means.values())).new_zeros(())

@@ -226,7 +226,7 @@ def joined(distribution: Any, event_shape: Sequence[int]) -> Distribution:
 
 
 def _check_width(body: nn.Module, context: Tensor) -> None:
-    width = in_features_of(getattr(body, "mean", body))
+    width = in_features_of(body)
     if width is not None and context.shape[-1] != width:
         raise ValueError(
             f"the body takes {width} columns, the context has {context.shape[-1]} (shape "

@@ -1,6 +1,5 @@
 """Mixture density head: several modes (floor 2)."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from hybrid.heads.component import link_and_start
 from hybrid.heads.head import Head, attach, checking
 from hybrid.heads.incomplete_beta import root_with_slope
 from hybrid.heads.normal import Normal
+from hybrid.normal_density import HALF_LOG_TAU, is_plain_normal, squares_and_logs
 
 __all__ = ["Mixture", "MixtureDensity"]
 
@@ -96,8 +96,7 @@ def _is_normal(parts: Any) -> bool:
     """Whether the components are normal, scalar or vectors of independent entries."""
     vector = isinstance(parts, td.Independent)
     entries = parts.base_dist if vector else parts
-    plain = type(entries).log_prob is td.Normal.log_prob
-    return plain and len(parts.event_shape) == int(vector)
+    return is_plain_normal(entries) and len(parts.event_shape) == int(vector)
 
 
 def _normal_logs(parts: Any, value: Tensor) -> Tensor | None:
@@ -106,9 +105,8 @@ def _normal_logs(parts: Any, value: Tensor) -> Tensor | None:
         return None
     vector = bool(parts.event_shape)
     entries = parts.base_dist if vector else parts
-    distance = (value.unsqueeze(-2 if vector else -1) - entries.loc) / entries.scale
-    constant = entries.scale.log() + 0.5 * math.log(2 * math.pi)
-    squares = distance * distance
+    squares, logs = squares_and_logs(entries, value.unsqueeze(-2 if vector else -1))
+    constant = logs + HALF_LOG_TAU
     if vector:
         squares, constant = squares.sum(-1), constant.sum(-1)
     return -0.5 * squares - constant

@@ -2,10 +2,10 @@
 
 from types import TracebackType
 
-import torch
 from torch import Tensor
 
 from causal.draws import ALONE
+from hybrid.random_state import random_state, set_random_state, used_devices
 
 __all__ = ["Repeated"]
 
@@ -17,6 +17,7 @@ class Repeated:
     they are put back afterwards.
 
     Example:
+        >>> import torch
         >>> same = Repeated()
         >>> with same:
         ...     first = torch.rand(2)
@@ -27,15 +28,16 @@ class Repeated:
     """
 
     def __init__(self) -> None:
-        self._start = _states()
+        self._devices = used_devices()
+        self._start = random_state(self._devices)
         self._used = False
         self._before: list[Tensor] = []
 
     def __enter__(self) -> None:
         ALONE.acquire()
-        self._before = _states() if self._used else []
         if self._used:
-            _set_states(self._start)
+            self._before = random_state(self._devices)
+            set_random_state(self._start, self._devices)
 
     def __exit__(
         self,
@@ -44,18 +46,6 @@ class Repeated:
         trace: TracebackType | None,
     ) -> None:
         if self._used:
-            _set_states(self._before)
+            set_random_state(self._before, self._devices)
         self._used = True
         ALONE.release()
-
-
-def _states() -> list[Tensor]:
-    cuda = torch.cuda.is_initialized()
-    devices = range(torch.cuda.device_count()) if cuda else ()
-    return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in devices)]
-
-
-def _set_states(states: list[Tensor]) -> None:
-    torch.set_rng_state(states[0])
-    for device, state in enumerate(states[1:]):
-        torch.cuda.set_rng_state(state, device)

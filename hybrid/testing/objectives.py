@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from hybrid.testing.contract import Clauses, own_randomness, trainable
-from hybrid.training.step import evaluate
+from hybrid.training.evaluation import evaluate
 
 __all__ = ["check_objective"]
 

@@ -14,6 +14,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from causal.draws import seeded
+from hybrid.random_state import random_state, set_random_state
 from hybrid.storage.archive import CheckpointError
 from hybrid.storage.checkpoint import gathered
 from hybrid.training.batches import Loaded, Stored, rows_of, to_device
@@ -25,7 +26,7 @@ from hybrid.training.progress import Options, Progress
 from hybrid.training.record import Record
 from hybrid.training.runs import Run
 from hybrid.training.runtime import Runtime, call_of, device_of, fabric_of
-from hybrid.training.step import Joined, Stepper, random_state, set_random_state
+from hybrid.training.step import Joined, Stepper
 
 __all__ = ["Loop", "modes_kept"]
 

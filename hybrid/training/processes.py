@@ -12,6 +12,7 @@ import torch
 import torch.distributed as group
 from torch import Tensor, nn
 
+from hybrid.random_state import random_state, set_random_state
 from hybrid.training.row_noise import RowNoise
 
 __all__ = ["Processes", "Share"]
@@ -74,12 +75,10 @@ class Processes:
         """Take over the first process's random state."""
         if self.count == 1:
             return
-        states = [torch.get_rng_state(), *(torch.cuda.get_rng_state(d) for d in devices)]
+        states = random_state(devices)
         for state in states:
             self._broadcast(state)
-        torch.set_rng_state(states[0])
-        for device, state in zip(devices, states[1:], strict=True):
-            torch.cuda.set_rng_state(state, device)
+        set_random_state(states, devices)
 
     @torch.no_grad()
     def same_parameters(self, module: nn.Module) -> None:

@@ -9,59 +9,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hybrid.loss import Loss
+from hybrid.random_state import random_state, set_random_state
 from hybrid.training.batches import rows_of
 from hybrid.training.coverage import needs_closure
 from hybrid.training.diagnosis import bad_module
+from hybrid.training.evaluation import evaluate
 from hybrid.training.guard import NonFiniteError, bad_gradient, bad_input, bad_part, dense
 from hybrid.training.processes import Processes
 from hybrid.training.snapshot import Snapshot
 
-__all__ = ["Joined", "Stepper", "evaluate"]
+__all__ = ["Joined", "Stepper"]
 
 _COPIED = 100_000  # numbers a snapshot may copy per step on average: a few per cent of its cost
-
-
-def evaluate(objective: Callable[[Any], Any], batch: Any) -> Loss:
-    """The objective's loss, checked to be one real number with named scalar parts.
-
-    Raises:
-        TypeError: The objective returned no real tensor, or parts that are no scalar tensors.
-        ValueError: The total is not a scalar.
-
-    Example:
-        >>> import torch
-        >>> evaluate(lambda batch: (batch**2).mean(), torch.ones(3)).total
-        tensor(1.)
-        >>> evaluate(lambda batch: batch**2, torch.ones(3))
-        Traceback (most recent call last):
-        ValueError: the objective returned a tensor of shape (3,): a loss is one number, take ...
-    """
-    result = objective(batch)
-    total, parts = (result, {}) if isinstance(result, Tensor) else _unpack(result)
-    if total.dim():
-        raise ValueError(
-            f"the objective returned a tensor of shape {tuple(total.shape)}: a loss is one number, "
-            "take its mean()"
-        )
-    if total.is_complex() or not total.is_floating_point():
-        raise TypeError(
-            f"the objective returned {total.dtype}: a loss is a real floating number (for a "
-            "complex one take .real or .abs())"
-        )
-    return Loss(total, parts)
-
-
-def _unpack(result: Any) -> tuple[Tensor, dict[str, Tensor]]:
-    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Tensor)):
-        raise TypeError(
-            "an objective returns a scalar tensor or hybrid.objectives.Loss(total, parts), got "
-            f"{type(result).__name__}"
-        )
-    total, parts = result
-    for name, part in parts.items():
-        if not isinstance(part, Tensor) or part.dim() or part.is_complex():
-            raise TypeError(f"part '{name}' of the loss must be a real scalar tensor, got {part!r}")
-    return total, parts
 
 
 class Joined(NamedTuple):
@@ -369,18 +328,6 @@ class Stepper:
         for parameter in self._parameters:
             parameter.grad = None
         return NonFiniteError(culprit, epoch=epoch, step=self.done + 1 if step is None else step)
-
-
-def random_state(devices: Sequence[int] = ()) -> list[Tensor]:
-    """The states of torch's global generators: the CPU's, then those of CUDA ``devices``."""
-    return [torch.get_rng_state(), *(torch.cuda.get_rng_state(d) for d in devices)]
-
-
-def set_random_state(states: Sequence[Tensor], devices: Sequence[int] = ()) -> None:
-    """Set what `random_state` returned."""
-    torch.set_rng_state(states[0])
-    for device, state in zip(devices, states[1:], strict=True):
-        torch.cuda.set_rng_state(state, device)
 
 
 def _double(number: float) -> Tensor:

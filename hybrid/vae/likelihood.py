@@ -1,6 +1,5 @@
 """Log likelihood of checked rows, without looking at them again (floor 0)."""
 
-import math
 from typing import Any, TypeVar
 
 import torch
@@ -8,6 +7,8 @@ import torch.distributions as td
 from torch import Tensor
 from torch.distributions import constraints
 from torch.nn import functional as F
+
+from hybrid.normal_density import HALF_LOG_TAU, is_plain_normal, squares_and_logs
 
 __all__ = ["belongs", "summed", "unchecked"]
 
@@ -20,7 +21,7 @@ def belongs(x: Tensor, support: constraints.Constraint) -> bool:
     Example:
         >>> belongs(torch.tensor([0.0, 1.0]), constraints.boolean)
         True
-        >>> belongs(torch.tensor([[0.0, math.nan]]), constraints.real_vector)
+        >>> belongs(torch.tensor([[0.0, float("nan")]]), constraints.real_vector)
         False
     """
     inner: Any = support
@@ -38,7 +39,7 @@ def unchecked(distribution: Kind) -> Kind:
 
     Example:
         >>> normal = unchecked(td.Normal(0.0, 1.0, validate_args=True))
-        >>> bool(normal.log_prob(torch.tensor(math.nan)).isnan())
+        >>> bool(normal.log_prob(torch.tensor(float("nan"))).isnan())
         True
     """
     if not distribution._validate_args and not isinstance(distribution, td.Independent):
@@ -68,12 +69,11 @@ def summed(distribution: td.Distribution, x: Tensor) -> Tensor:
     entries: Any = distribution
     while isinstance(entries, td.Independent):
         entries = entries.base_dist
-    function = type(entries).log_prob  # a subclass may have one of its own
     if entries.batch_shape == x.shape:
-        if function is td.Bernoulli.log_prob and "logits" in entries.__dict__:
+        binary = type(entries).log_prob is td.Bernoulli.log_prob  # a subclass may have its own
+        if binary and "logits" in entries.__dict__:
             return -F.binary_cross_entropy_with_logits(entries.logits, x, reduction="sum")
-        if function is td.Normal.log_prob:
-            distance = (x - entries.loc) / entries.scale
-            constant = 0.5 * math.log(2 * math.pi) * x.numel()
-            return -0.5 * distance.square().sum() - entries.scale.log().sum() - constant
+        if is_plain_normal(entries):
+            squares, logs = squares_and_logs(entries, x)
+            return -0.5 * squares.sum() - logs.sum() - HALF_LOG_TAU * x.numel()
     return unchecked(distribution).log_prob(x).sum()

@@ -10,6 +10,7 @@ from torch.func import functional_call, jvp, vmap
 from causal.draws import ALONE
 from hybrid.bayes.batching import Weights, batching_rule, under
 from hybrid.bayes.exchange import shadow
+from hybrid.layers import in_features_of, out_features_of
 
 __all__ = ["Tangent"]
 
@@ -39,6 +40,16 @@ class Tangent(nn.Module):
             key = f"origin/{name.replace('.', '/')}"
             self._origins[name] = key
             self.register_buffer(key, value.detach().clone())
+
+    @property
+    def in_features(self) -> int | None:
+        """Width of what the layer inside takes, where it is known."""
+        return in_features_of(self.body)
+
+    @property
+    def out_features(self) -> int | None:
+        """Width of what the layer inside returns, where it is known."""
+        return out_features_of(self.body)
 
     def forward(self, inputs: Tensor) -> Any:
         """The layer at its origin, plus its derivative in the direction of the weights."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.bayes.conversion import variational
+from hybrid.bayes.naming import named_in
 
 __all__ = ["with_draws"]
 
@@ -33,11 +34,8 @@ def with_draws(law: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     """
     known = dict(law.named_parameters())
     found: dict[int, Tensor] = {}
-    for name, values in weights.items():
-        fits = [k for k in known if name == k or name.endswith(f".{k}")]
-        if not fits:
-            raise ValueError(f"the draws {name!r} belong to no parameter of the law: {list(known)}")
-        parameter = known[max(fits, key=len)]
+    for name, own in named_in(law, weights, "the draws").items():
+        values, parameter = weights[name], known[own]
         if values.shape[1:] != parameter.shape:
             raise ValueError(
                 f"the draws {name!r} have shape {tuple(values.shape[1:])}, the law's parameter "

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from causal.draws import fixed
-from hybrid.bayes import MeanField, Posterior
+from hybrid.bayes import FullRank, MeanField, Posterior, dropout, ensemble, variational
+from hybrid.bayes.curvature.tangent import Tangent
+from hybrid.heads import Normal
 from hybrid.layers import Skip
 
 
@@ -155,3 +157,35 @@ def test_layers_state_prior_scales_under_either_name(attribute):
         setattr(layer, attribute, wrong)
         with pytest.raises(ValueError, match="prior scale"):
             Posterior(layer, MeanField())
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        variational,
+        lambda layer: variational(layer, FullRank()),
+        lambda layer: ensemble(layer, members=2),
+        lambda layer: dropout(layer, p=0.2),
+        Tangent,
+    ],
+)
+def test_widths_are_those_of_the_layer_inside(wrap):
+    body = wrap(nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.1)))
+    assert (body.in_features, body.out_features) == (3, 4)
+    law = Normal(body)  # which reads the width of its features
+    assert law(torch.zeros(7, 3)).batch_shape == (7,)
+    with pytest.raises(ValueError, match="takes 3 columns, the context has 5"):
+        law(torch.zeros(7, 5))
+    assert wrap(nn.Sequential(Unknown(), nn.Dropout(0.1), nn.ReLU())).out_features is None
+
+
+class Unknown(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.slope = nn.Parameter(torch.ones(3))
+
+    def reset_parameters(self):
+        nn.init.ones_(self.slope)
+
+    def forward(self, inputs):
+        return inputs * self.slope

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from hybrid.loss import Loss
+from hybrid.training.evaluation import evaluate
 from hybrid.training.guard import NonFiniteError
-from hybrid.training.step import Stepper, evaluate
+from hybrid.training.step import Stepper
 from hybrid.training.trainer import fit
 
 
