@@ -137,14 +137,29 @@ class Prediction:
             >>> Prediction(normal).log_probability(torch.tensor([0.0, 2.0]))
             tensor([-0.9189, -2.9189])
         """
+        return self.log_likelihood(y).logsumexp(0) - math.log(self.draws)
+
+    def log_likelihood(self, y: Tensor) -> Tensor:
+        r"""Log density (or probability) of values under each draw, ``(S, *batch)``.
+
+        Args:
+            y: Values ``(*batch, *event)``, never broadcast.
+
+        Raises:
+            ValueError: ``y`` has another shape, or values that the law does not have.
+
+        Example:
+            >>> normal = torch.distributions.Normal(torch.zeros(4, 2), 1.0)
+            >>> Prediction(normal).log_likelihood(torch.tensor([0.0, 2.0])).shape
+            torch.Size([4, 2])
+        """
         shape = self.distribution.batch_shape[1:] + self.distribution.event_shape
         if y.shape != shape:
             raise ValueError(
                 f"y has shape {tuple(y.shape)}, the prediction is for {tuple(shape)}: they must "
                 "agree, data is never broadcast"
             )
-        each = log_probability_of(self.distribution, y.expand(self.draws, *y.shape), "y")
-        return each.logsumexp(0) - math.log(self.draws)
+        return log_probability_of(self.distribution, y.expand(self.draws, *y.shape), "y")
 
     def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
         """Central interval (lower, upper) that holds a share ``level`` of the mixture."""

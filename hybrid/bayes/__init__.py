@@ -18,7 +18,15 @@ from hybrid.bayes.masks import dropout
 from hybrid.bayes.mean_field import MeanField
 from hybrid.bayes.members import ensemble, member
 from hybrid.bayes.posterior import Family, Posterior, Spread
-from hybrid.bayes.sampling import NUTS, ChEES, Draws, Health, Summary, sample
+from hybrid.bayes.sampling import (
+    NUTS,
+    ChEES,
+    Draws,
+    Health,
+    Summary,
+    log_likelihood,
+    sample,
+)
 from hybrid.bayes.stochastic_gradient import SGHMC, Collect
 from hybrid.bayes.weight_average import SWAG
 
@@ -47,6 +55,7 @@ __all__ = [
     "fit_prior",
     "fixed",
     "laplace",
+    "log_likelihood",
     "log_marginal_likelihood",
     "member",
     "priors",

@@ -41,12 +41,20 @@ class Reliability:
         ... )
         >>> found.confidence, found.frequency, found.count
         (tensor([0.2000, 0.9000]), tensor([0.5000, 1.0000]), tensor([2, 2]))
+        >>> found.error
+        tensor(0.2000)
     """
 
     confidence: Tensor
     frequency: Tensor
     count: Tensor
     deviation: Tensor
+
+    @property
+    def error(self) -> Tensor:
+        """Expected calibration error of these bins, not debiased."""
+        weight = self.count / self.count.sum()
+        return (weight * (self.confidence - self.frequency).abs()).sum()
 
 
 def class_probabilities(

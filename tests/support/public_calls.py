@@ -307,6 +307,11 @@ def calls() -> dict[str, Call]:
         "hybrid.objectives.ELBO.__init__": lambda g: hybrid.objectives.ELBO(
             law(), data_size=12, seed=None if g is None else 1
         )((X, Y))[0],
+        "hybrid.uncertainty.posterior_predictive_check": lambda g: (
+            hybrid.uncertainty.posterior_predictive_check(
+                law(), (X, Y), draws=5, generator=g
+            ).replicated["mean"]
+        ),
         "hybrid.objectives.Supervised.__init__": lambda g: hybrid.objectives.Supervised(
             law(), hybrid.losses.BetaNLL(), data_size=12, seed=None if g is None else 1
         )((X, Y))[0],

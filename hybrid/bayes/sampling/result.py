@@ -145,8 +145,12 @@ class Draws:
                 )
         return Health(tuple(reasons))
 
-    def to_arviz(self) -> Any:
+    def to_arviz(self, log_likelihood: Mapping[str, Tensor] | None = None) -> Any:
         """The draws as ArviZ's data tree, with divergences and energies.
+
+        Args:
+            log_likelihood: Its group of that name, by site, ``(chains, draws, *shape)`` each: what
+                `hybrid.bayes.log_likelihood` returns.
 
         Raises:
             ImportError: ArviZ is not installed (the extra ``bayes``).
@@ -162,6 +166,9 @@ class Draws:
         stats = {name: values.cpu().numpy() for name, values in kept.items() if values is not None}
         if stats:
             groups["sample_stats"] = stats
+        if log_likelihood:
+            terms = {name: values.cpu().numpy() for name, values in log_likelihood.items()}
+            groups["log_likelihood"] = terms
         return arviz_base.from_dict(groups)
 
     def apply(self, law: nn.Module) -> nn.Module:

@@ -5,21 +5,17 @@ from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
 
 from hybrid.bayes.sampling.chees import ChEES
 from hybrid.bayes.sampling.density import Density
-from hybrid.bayes.sampling.factorisation import Unchecked
+from hybrid.bayes.sampling.mapping import at_each
 from hybrid.bayes.sampling.method import Method
 from hybrid.bayes.sampling.program import latent_sites, program_density
-from hybrid.bayes.sampling.recording import Unrecordable, record
 from hybrid.bayes.sampling.result import Draws
 from hybrid.bayes.sampling.weights import objective_density
 from hybrid.loss import whole
 
 __all__ = ["sample"]
-
-_CHUNK = 4096  # draws that are named at a time
 
 
 def sample(
@@ -106,27 +102,6 @@ def _named(density: Density, positions: Tensor) -> dict[str, Tensor]:
     """The model's own values at all positions, by name: ``(chains, draws, *shape)``."""
     flat = positions.flatten(0, 1)
     names = list(density.named(flat[0]))
-
-    def values(position: Tensor) -> tuple[Tensor, ...]:
-        with Unchecked():  # checks read numbers, which cannot be recorded
-            return tuple(density.named(position).values())
-
-    parts: list[tuple[Tensor, ...]]
-    with torch.no_grad():
-        try:
-            kept = record(values, flat[0])
-            body = kept.function()
-            mapped = vmap(lambda q: body(q) if len(names) > 1 else (body(q),))
-            parts = [mapped(chunk) for chunk in flat.split(_CHUNK)]
-            _check(values(flat[-1]), parts[-1])
-        except (Unrecordable, RuntimeError, NotImplementedError):
-            parts = [tuple(x[None] for x in values(position)) for position in flat]
-    joined = [torch.cat(column) for column in zip(*parts, strict=True)]
+    found = at_each(lambda position: tuple(density.named(position).values()), flat)
     shape = positions.shape[:2]
-    return {name: x.reshape(*shape, *x.shape[1:]) for name, x in zip(names, joined, strict=True)}
-
-
-def _check(last: tuple[Tensor, ...], mapped: tuple[Tensor, ...]) -> None:
-    for one, many in zip(last, mapped, strict=True):
-        if not torch.allclose(one, many[-1], 1e-3, 1e-3, equal_nan=True):
-            raise Unrecordable("what was recorded does not repeat the model's values")
+    return {name: x.reshape(*shape, *x.shape[1:]) for name, x in zip(names, found, strict=True)}

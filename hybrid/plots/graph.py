@@ -1,15 +1,16 @@
-"""Pictures (floor 0); they need the extra `plot`."""
+"""Pictures of causal graphs (floor 1)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from causal.graph import Graph
+from hybrid.plots.canvas import canvas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["causal_graph", "curves", "positions"]
+__all__ = ["causal_graph", "positions"]
 
 _PAPER, _INK, _TREATED, _ASKED = "white", "black", "#cfe8cf", "#cfdcf2"
 _RADIUS = 0.24
@@ -71,18 +72,12 @@ def causal_graph(
         >>> sorted(text.get_text() for text in axes.texts if text.get_text())
         ['M', 'X', 'Y']
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.patches import Circle
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "pictures need matplotlib: pip install 'borromean[plot]'"
-        ) from error
     treated, asked = graph.names(treatments), graph.names(outcomes)
     if not graph.nodes:
         raise ValueError("the graph has no nodes: there is nothing to draw")
-    if axes is None:
-        axes = Figure(layout="constrained").subplots()
+    axes = canvas(axes)
+    from matplotlib.patches import Circle  # of the extra `plot`, which is here by now
+
     places = positions(graph)
     circles = {}
     for name, place in places.items():
@@ -99,39 +94,6 @@ def causal_graph(
     axes.set_ylim(min(up) - 0.8, max(up) + 0.8)
     axes.set_aspect("equal")
     axes.set_axis_off()
-    return axes
-
-
-def curves(
-    epochs: Sequence[int], lines: Mapping[str, Sequence[float]], *, axes: "Axes | None" = None
-) -> "Axes":
-    """Draw numbers over the epochs of a training, a line for each name.
-
-    Args:
-        epochs: Where the points stand.
-        lines: A number per epoch, by name.
-        axes: Where to draw; None makes a figure of its own (``axes.figure``).
-
-    Raises:
-        ModuleNotFoundError: matplotlib is not installed.
-
-    Example:
-        >>> axes = curves([1, 2, 3], {"loss": [0.9, 0.5, 0.4]})
-        >>> axes.get_xlabel(), [text.get_text() for text in axes.get_legend().get_texts()]
-        ('epoch', ['loss'])
-    """
-    if axes is None:
-        try:
-            from matplotlib.figure import Figure
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "pictures need matplotlib: pip install 'borromean[plot]'"
-            ) from error
-        axes = Figure(layout="constrained").subplots()
-    for name, numbers in lines.items():
-        axes.plot(list(epochs), list(numbers), label=name, marker="." if len(epochs) < 30 else "")
-    axes.set_xlabel("epoch")
-    axes.legend()
     return axes
 
 
