@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from causal.draws import fixed
+from hybrid.information.roots import score_rows
 from hybrid.objectives.bound import ELBO
 from hybrid.objectives.pairs import data_pair
 from hybrid.optim.gauss_newton import law_terms
-from hybrid.optim.information import score_rows
 from hybrid.optim.metric import Derivatives
 from hybrid.optim.repeating import Repeated
 from hybrid.optim.terms import Term

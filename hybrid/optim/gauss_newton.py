@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from hybrid.bayes.batching import is_random
 from hybrid.heads.head import Head
+from hybrid.information.pulled_back import pulled_back
+from hybrid.information.roots import Information, information
 from hybrid.loss import whole
 from hybrid.objectives.members import EachMember
 from hybrid.objectives.supervised import Supervised
 from hybrid.objectives.weighted import Weighted
-from hybrid.optim.information import Information, information
 from hybrid.optim.metric import Derivatives
 from hybrid.optim.terms import Term, meets_rows
 from hybrid.optim.watching import Call, undisturbed, watched
@@ -193,14 +194,10 @@ def _head_term(
         return None
     with torch.enable_grad():
         raw = raw.requires_grad_()
-        outputs, root = known(law.link(raw), shape)
-        if not outputs.requires_grad or outputs.shape[0] != len(rows):
+        found = known(law.link(raw), shape)
+        if not found.outputs.requires_grad or found.outputs.shape[0] != len(rows):
             return None
-    directions = [
-        torch.autograd.grad(outputs, raw, root[:, k].to(outputs.dtype), retain_graph=True)[0]
-        for k in range(root.shape[1])
-    ]
-    return Term(torch.stack(directions, 1), None, law.body, rows)
+    return Term(pulled_back(found, raw), None, law.body, rows)
 
 
 def _network_terms(call: Call, total: Tensor, lead: int) -> Iterator[Term]:

@@ -42,9 +42,10 @@ def laplace(
         H = \sum_n J_n^\top \Lambda_n J_n
 
     with the Jacobian J of the body in its weights and the Fisher information Λ of the law's
-    distribution in what the body returns: exact for finite laws and for normal, log-normal,
-    Laplace, exponential and Poisson distributions, else a mean over ``samples``. The law should be
-    at a maximum of likelihood and prior (weight decay δ / N, for the mean loss per row).
+    distribution in what the body returns: exact for finite laws, for normal, log-normal, Laplace,
+    Student, exponential, gamma, beta and Poisson distributions and for vectors of these, else a
+    mean over ``samples``. The law should be at a maximum of likelihood and prior (weight decay
+    δ / N, for the mean loss per row).
 
     The structure says which part of H counts:
 

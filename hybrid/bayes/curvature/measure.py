@@ -18,8 +18,8 @@ import torch.distributions as td
 from torch import Tensor, nn
 
 from hybrid.bayes.curvature.blocks import Block, Dense, Diagonal, Kronecker
-from hybrid.bayes.curvature.fisher import fisher_roots
 from hybrid.bayes.curvature.rows import Call, is_linear, recorded, row_gradients
+from hybrid.information.pulled_back import behind_link
 
 __all__ = ["Structure", "last_layer", "measure"]
 
@@ -66,8 +66,8 @@ def measure(
         structure: The form.
         event_dims: How many axes one row of the inputs has.
         apart: Parameters with a prior of their own, which have no Kronecker factors.
-        samples: See `fisher_roots`.
-        generator: See `fisher_roots`.
+        samples: See `behind_link`.
+        generator: See `behind_link`.
 
     Raises:
         ValueError: A full matrix would be too large.
@@ -186,7 +186,7 @@ def _add_batch(
     linear = {group.part: group for group in groups if group.part is not None}
     with torch.enable_grad(), recorded(body, linear) as calls:
         raw = body(inputs)
-    roots = fisher_roots(link, raw.detach(), samples, generator)
+    roots = behind_link(link, raw.detach(), samples, generator).transpose(0, 1)
     every = [call for own in calls.values() for call in own]
     for group in linear.values():
         _add_inputs(group, calls[group.part or ""])

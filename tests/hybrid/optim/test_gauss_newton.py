@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 import causal
 import hybrid
+from hybrid.information.roots import information
 from hybrid.optim import EmpiricalFisher, GaussNewton, NoOutput
 from hybrid.optim.gauss_newton import law_terms
-from hybrid.optim.information import information
 from hybrid.optim.terms import rows_of
 
 ROWS = 12

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from hybrid.optim.information import information, sampled_information
+from hybrid.information.roots import exact_information, information, sampled_information
 
 FAMILIES = {
     "normal": lambda a, b: dist.Normal(a, b.exp()),
@@ -18,6 +18,9 @@ FAMILIES = {
     "gamma": lambda a, b: dist.Gamma(a.exp(), b.exp()),
     "beta": lambda a, b: dist.Beta(a.exp(), b.exp()),
     "categorical": lambda a, b: dist.Categorical(logits=torch.stack([a, b, a * b], -1)),
+    "one-hot": lambda a, b: dist.OneHotCategorical(logits=torch.stack([a, b, a * b], -1)),
+    "binomial": lambda a, b: dist.Binomial(3, logits=a - 2 * b),
+    "student": lambda a, b: dist.StudentT((2 * a + 1).exp(), a + b, b.exp()),
 }
 
 
@@ -53,7 +56,7 @@ def test_entries_of_vectors_add_up() -> None:
 
 def unknown() -> list[Distribution]:
     return [
-        dist.StudentT(torch.full((5,), 4.0), torch.zeros(5), 1.0),
+        dist.NegativeBinomial(torch.full((5,), 4.0), logits=torch.zeros(5)),
         dist.Normal(torch.zeros(5, 40), 1.0).to_event(1),
         dist.MultivariateNormal(torch.zeros(5, 2), torch.eye(2)),
     ]
@@ -66,3 +69,29 @@ def test_other_and_large_distributions_are_sampled(distribution: Distribution) -
     assert root.shape == (5, 1, 1)
     outputs, root = sampled_information(distribution, 4)
     assert torch.allclose(root.square().sum((-2, -1)), torch.ones(5))
+
+
+def test_student_tends_to_normal_without_rounding() -> None:
+    known = [torch.full((1,), df) for df in (1e2, 1e4, 1e6)]
+    for df in known:
+        root = information(dist.StudentT(df, torch.zeros(1), 2.0)).root[0]
+        matrix = root.mT @ root
+        assert torch.allclose(matrix.diagonal()[:2], torch.tensor([0.25, 0.5]), rtol=10 / df.item())
+        assert 0 <= float(matrix[2, 2]) <= 7 / df.item() ** 4 + 1e-12
+
+
+def test_exact_ones_have_no_limit_and_none_is_made_up() -> None:
+    wide = dist.Normal(torch.zeros(5, 40), 1.0).to_event(1)
+    found = exact_information(wide)
+    assert found is not None
+    assert found.root.shape == (5, 80, 80)
+    assert exact_information(wide, 64) is None
+    assert exact_information(dist.Gumbel(torch.zeros(5), 1.0)) is None
+    assert exact_information(dist.Binomial(100, torch.full((5,), 0.5)), 64) is None
+
+
+def test_classes_of_probability_zero() -> None:
+    probabilities = torch.tensor([0.5, 0.5, 0.0])
+    root = information(dist.Categorical(probs=probabilities)).root
+    expected = probabilities.diag() - probabilities.outer(probabilities)
+    assert torch.allclose(root.mT @ root, expected)

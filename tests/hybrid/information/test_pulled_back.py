@@ -5,7 +5,6 @@ import torch
 import torch.distributions as td
 from torch import nn
 
-from hybrid.bayes.curvature.fisher import fisher_roots, scores
 from hybrid.heads import (
     Bernoulli,
     Categorical,
@@ -15,7 +14,10 @@ from hybrid.heads import (
     Normal,
     Ordinal,
     Poisson,
+    Student,
 )
+from hybrid.information.pulled_back import behind_link
+from hybrid.information.roots import exact_information
 
 RAW = torch.tensor([[0.3, -0.4, 0.8, 0.2], [-0.5, 0.1, 0.0, 0.9]]).double()
 
@@ -25,7 +27,7 @@ def outputs(law):
 
 
 def outer(roots):
-    return torch.einsum("rnk,rnl->nkl", roots, roots)
+    return torch.einsum("nrk,nrl->nkl", roots, roots)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +50,8 @@ def test_counts_and_classes_by_enumeration(law):
         score = torch.autograd.grad(log.sum(), given)[0]
         weight = log.detach().exp().reshape(-1, 1, 1)
         expected = expected + weight * score.unsqueeze(-1) * score.unsqueeze(-2)
-    exact = law.states is not None or scores(law.link(raw)) is not None
-    found = outer(fisher_roots(law.link, raw, 4000, torch.Generator().manual_seed(0)))
+    exact = law.states is not None or exact_information(law.link(raw)) is not None
+    found = outer(behind_link(law.link, raw, 4000, torch.Generator().manual_seed(0)))
     torch.testing.assert_close(
         found, expected, rtol=1e-6 if exact else 0.1, atol=1e-6 if exact else 0.05
     )
@@ -69,7 +71,7 @@ def link_of(kind):
 @pytest.mark.parametrize("kind", ["normal", "laplace", "log-normal", "exponential", "vector"])
 def test_closed_forms_are_what_samples_tend_to(kind):
     link = link_of(kind)
-    found = outer(fisher_roots(link, RAW))
+    found = outer(behind_link(link, RAW))
     given = RAW.clone().requires_grad_()
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -86,20 +88,20 @@ def test_closed_forms_are_what_samples_tend_to(kind):
     torch.testing.assert_close(found, expected, rtol=0.08, atol=0.08)
 
 
-@pytest.mark.parametrize("head", [Normal, Laplace, LogNormal, Poisson])
+@pytest.mark.parametrize("head", [Normal, Laplace, LogNormal, Poisson, Student])
 def test_heads_have_closed_forms(head):
     law = head(nn.Identity(), features=4)
-    assert scores(law.link(RAW[:, : law.body(RAW.float()).shape[-1]])) is not None
+    assert exact_information(law.link(RAW[:, : law.body(RAW.float()).shape[-1]])) is not None
 
 
 def test_samples_respect_the_generator_and_the_global_state():
     law = NegativeBinomial(nn.Identity(), features=2)
     raw, before = RAW[:, :2], torch.get_rng_state()
-    one, two = (fisher_roots(law.link, raw, 8, torch.Generator().manual_seed(1)) for _ in range(2))
+    one, two = (behind_link(law.link, raw, 8, torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(one, two)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_distribution_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"batch shape \(2, 4\) of 2 rows: expected \(2,\)"):
-        fisher_roots(lambda raw: td.Normal(raw, 1.0), RAW)
+        behind_link(lambda raw: td.Normal(raw, 1.0), RAW)
