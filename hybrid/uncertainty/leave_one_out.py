@@ -6,6 +6,7 @@ ArviZ does the Pareto smoothing.
 import dataclasses
 import math
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -148,24 +149,19 @@ def loo(log_likelihood: Float[Tensor, "..."]) -> LeaveOneOut:
         >>> bool(found.healthy), round(float(found.p_loo), 1)
         (True, 1.2)
     """
-    try:
-        from arviz_stats.base import array_stats
-    except ImportError as error:
-        raise ImportError("loo needs ArviZ: pip install 'borromean[bayes]'") from error
     table = _checked(log_likelihood)
     efficiency = 1.0
+    total = table.shape[0] * table.shape[1]
     if log_likelihood.dim() == 3:
         scaled = (table - table.amax((0, 1))).exp()
         kept = scaled[:, :, scaled.flatten(0, 1).std(0) > 0]
         if kept.shape[-1]:
-            total = table.shape[0] * table.shape[1]
             efficiency = float(effective_size(kept).clamp_max(total).mean()) / total
-    pointwise, pareto_k, excess = (
-        torch.as_tensor(part).to(log_likelihood)
-        for part in array_stats.loo(table.numpy(), 0, 1, r_eff=efficiency)
-    )
-    draws = table.shape[0] * table.shape[1]
-    return LeaveOneOut(pointwise, pareto_k, pointwise + excess, draws)
+    smoothed = _smoothing()
+    rows = [_row(terms, efficiency, smoothed) for terms in table.unbind(-1)]
+    pointwise, pareto_k = torch.tensor(rows, dtype=table.dtype).to(log_likelihood).unbind(-1)
+    in_sample = table.logsumexp((0, 1)) - math.log(total)
+    return LeaveOneOut(pointwise, pareto_k, in_sample.to(log_likelihood), total)
 
 
 def compare(first: LeaveOneOut, second: LeaveOneOut) -> Comparison:
@@ -234,3 +230,22 @@ def _checked(log_likelihood: Tensor) -> Tensor:
             "outside the law's support in some draw?"
         )
     return table
+
+
+def _smoothing() -> Any:
+    try:
+        from arviz_stats.base import array_stats
+    except ImportError as error:
+        raise ImportError("loo needs ArviZ: pip install 'borromean[bayes]'") from error
+    return array_stats
+
+
+def _row(terms: Tensor, efficiency: float, smoothing: Any) -> tuple[float, float]:
+    """One row's log predictive density given the others, and k."""
+    if bool((terms == terms[0, 0]).all()):
+        return float(terms[0, 0]), 0.0
+    try:
+        density, k, _ = smoothing.loo(terms.numpy(), 0, 1, r_eff=efficiency)
+    except ValueError:  # the largest weights are all equal: there is no tail to fit
+        return math.log(terms.numel()) - float((-terms).logsumexp((0, 1))), math.inf
+    return float(density), float(k)
