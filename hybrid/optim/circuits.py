@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hybrid.optim.watching import undisturbed, watched
+from hybrid.watching import undisturbed, watched
 
 if TYPE_CHECKING:
     from quantum.layer import CircuitLayer

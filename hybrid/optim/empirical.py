@@ -14,7 +14,7 @@ from hybrid.optim.gauss_newton import law_terms
 from hybrid.optim.metric import Derivatives
 from hybrid.optim.repeating import Repeated
 from hybrid.optim.terms import Term
-from hybrid.optim.watching import undisturbed
+from hybrid.watching import undisturbed
 
 __all__ = ["EmpiricalFisher"]
 

@@ -17,7 +17,7 @@ from hybrid.objectives.supervised import Supervised
 from hybrid.objectives.weighted import Weighted
 from hybrid.optim.metric import Derivatives
 from hybrid.optim.terms import Term, meets_rows
-from hybrid.optim.watching import Call, undisturbed, watched
+from hybrid.watching import Call, undisturbed, watched
 
 __all__ = ["GaussNewton", "NoOutput", "law_terms"]
 

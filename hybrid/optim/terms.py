@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hybrid.bayes.batching import batched, is_random
+from hybrid.bayes.batching import is_random
+from hybrid.bayes.curvature.rows import joined, row_gradients
 
 __all__ = ["Term", "meets_rows", "rows_of"]
 
@@ -84,59 +85,26 @@ def rows_of(term: Term, parameters: Sequence[Tensor]) -> Iterator[Float[Tensor, 
                 [0., 1.],
                 [0., 0.]])
     """
-    size = max(1, sum(p.numel() for p in parameters))
     if term.layer is not None:
-        yield from _apart(term, parameters, max(1, _ENTRIES // size))
+        if term.inputs is None:
+            raise ValueError("a term with a layer needs its inputs")
+        yield from row_gradients(term.layer, parameters, term.inputs, term.directions)
     elif term.outputs is not None and term.outputs.requires_grad:
-        yield from _along(term, parameters, max(1, _ENTRIES // size))
+        yield from _along(term.outputs, term.directions, parameters)
 
 
-def _apart(term: Term, parameters: Sequence[Tensor], most: int) -> Iterator[Tensor]:
-    """Every row has weights of its own, and one backward pass derives all rows."""
-    layer, inputs = term.layer, term.inputs
-    if layer is None or inputs is None:
-        raise ValueError("a term with a layer needs its inputs")
-    names = list(layer.named_parameters(remove_duplicate=False))
-    wanted = {id(p) for p in parameters} & {id(p) for _, p in names}
-    if not wanted:
-        return
-    for start in range(0, len(inputs), most):
-        rows = inputs[start : start + most]
-        directions = term.directions[start : start + most]
-        own = {
-            id(p): p.detach().expand(len(rows), *p.shape).requires_grad_()
-            for _, p in names
-            if id(p) in wanted
-        }
-        weights = {name: own[id(p)] for name, p in names if id(p) in own}
-        with torch.enable_grad():
-            outputs = batched(layer, weights, rows.unsqueeze(1))
-            outputs = outputs.expand(len(rows), *outputs.shape[1:]).reshape(directions[:, 0].shape)
-        for k in range(directions.shape[1]):
-            found = torch.autograd.grad(
-                outputs,
-                list(own.values()),
-                directions[:, k],
-                retain_graph=k + 1 < directions.shape[1],
-                allow_unused=True,
-            )
-            yield _joined(dict(zip(own, found, strict=True)), parameters, len(rows))
-
-
-def _along(term: Term, parameters: Sequence[Tensor], most: int) -> Iterator[Tensor]:
+def _along(outputs: Tensor, directions: Tensor, parameters: Sequence[Tensor]) -> Iterator[Tensor]:
     """One backward pass of the whole graph for each row, several of them together."""
-    outputs = term.outputs
-    if outputs is None:
-        raise ValueError("a term without a layer needs outputs")
-    count = term.directions.shape[1]
+    height, count = directions.shape[0] * directions.shape[1], directions.shape[1]
+    most = max(1, _ENTRIES // max(1, sum(p.numel() for p in parameters)))
     # Each of some rows has a backward pass over all rows: fewer of them are held together.
-    most = max(1, min(most, term.height, 1 + most // max(1, len(outputs))))
-    for start in range(0, term.height, most):
-        places = torch.arange(start, min(start + most, term.height), device=outputs.device)
+    most = max(1, min(most, height, 1 + most // max(1, len(outputs))))
+    for start in range(0, height, most):
+        places = torch.arange(start, min(start + most, height), device=outputs.device)
         along = outputs.new_zeros(len(places), *outputs.shape)
         line, which = places // count, places % count
-        along[torch.arange(len(places)), line] = term.directions[line, which]
-        yield _joined(_derived(outputs, parameters, along), parameters, len(places))
+        along[torch.arange(len(places)), line] = directions[line, which]
+        yield joined(_derived(outputs, parameters, along), parameters, len(places))
 
 
 def _derived(
@@ -166,14 +134,3 @@ def _derived(
         key: None if column[0] is None else torch.stack(column)
         for key, column in zip(keys, columns, strict=True)
     }
-
-
-def _joined(found: dict[int, Tensor | None], parameters: Sequence[Tensor], count: int) -> Tensor:
-    """Derivatives by each parameter as one flat row each; zeros where there is none."""
-    parts = []
-    for parameter in parameters:
-        part = found.get(id(parameter))
-        if part is None:
-            part = parameter.new_zeros(count, parameter.numel())
-        parts.append(part.reshape(count, -1))
-    return torch.cat(parts, -1)

@@ -20,6 +20,7 @@ from hybrid.bayes.curvature.noise import KnownNoise, normal_of
 from hybrid.bayes.curvature.spread import Curvature, Fit
 from hybrid.bayes.curvature.tangent import Tangent
 from hybrid.bayes.exchange import is_law
+from hybrid.watching import Call, watched
 
 __all__ = ["laplace"]
 
@@ -137,23 +138,11 @@ class _Part:
         self.ids = tuple(id(value) for _, value in named)
         self.inputs: list[Tensor] = []
 
-    def watch(self) -> tuple[Any, Any]:
-        """Keep what the body is given; the law's context, where the law does not run its body."""
-        seen = 0
-
-        def of_body(_: nn.Module, given: Any) -> None:
-            self.inputs.append(given[0].detach())
-
-        def of_law(_: nn.Module, given: Any, __: Any) -> None:
-            nonlocal seen
-            if len(self.inputs) == seen:
-                self.inputs.append(in_dtype_of(self.owner, given[0]).detach())
-            seen = len(self.inputs)
-
-        return (
-            self.body.register_forward_pre_hook(of_body),
-            self.owner.register_forward_hook(of_law),
-        )
+    def take(self, of_laws: Sequence[Call], of_bodies: Sequence[Call]) -> None:
+        """Keep what the body was given; the law's context, where the law did not run its body."""
+        given = [call.inputs for call in of_bodies if call.part is self.body]
+        contexts = [call.inputs for call in of_laws if call.part is self.owner]
+        self.inputs += given or [in_dtype_of(self.owner, context) for context in contexts]
 
 
 class _Likelihood:
@@ -170,13 +159,18 @@ class _Likelihood:
     def run(self, batches: Iterator[Any]) -> None:
         """Go through all batches."""
         self.module.eval()
-        handles = [handle for part in self.laws.values() for handle in part.watch()]
-        try:
+        laws = {id(part.owner) for part in self.laws.values()}
+        bodies = {id(part.body) for part in self.laws.values()}
+        with (
+            watched(self.module, lambda part: id(part) in laws) as of_laws,
+            watched(self.module, lambda part: id(part) in bodies) as of_bodies,
+        ):
             for batch in batches:
                 self._add(batch)
-        finally:
-            for handle in handles:
-                handle.remove()
+                for part in self.laws.values():
+                    part.take(of_laws, of_bodies)
+                of_laws.clear()
+                of_bodies.clear()
         if not self.laws or any(not part.inputs for part in self.laws.values()):
             raise ValueError("data has no rows, or not all laws took part in its likelihood")
 

@@ -9,7 +9,6 @@ distribution in these outputs. Only products :math:`J^\top a` are formed, for so
 
 import copy
 import dataclasses
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
@@ -18,7 +17,8 @@ import torch.distributions as td
 from torch import Tensor, nn
 
 from hybrid.bayes.curvature.blocks import Block, Dense, Diagonal, Kronecker
-from hybrid.bayes.curvature.rows import Call, is_linear, recorded, row_gradients
+from hybrid.bayes.curvature.linear import Call, is_linear, recorded
+from hybrid.bayes.curvature.rows import row_gradients
 from hybrid.information.pulled_back import behind_link
 
 __all__ = ["Structure", "last_layer", "measure"]
@@ -186,11 +186,11 @@ def _add_batch(
     linear = {group.part: group for group in groups if group.part is not None}
     with torch.enable_grad(), recorded(body, linear) as calls:
         raw = body(inputs)
-    roots = behind_link(link, raw.detach(), samples, generator).transpose(0, 1)
+    roots = behind_link(link, raw.detach(), samples, generator)
     every = [call for own in calls.values() for call in own]
     for group in linear.values():
         _add_inputs(group, calls[group.part or ""])
-    for root in roots if every else ():
+    for root in roots.unbind(1) if every else ():
         outputs = [call.output for call in every]
         back = torch.autograd.grad(
             raw, outputs, root, retain_graph=True, allow_unused=True, materialize_grads=True
@@ -243,29 +243,21 @@ def _add_rows(
     roots: Tensor,
     group: _Group,
 ) -> None:
-    width = sum(value.numel() for value in parameters.values())
-    size = max(1, _HELD // max(1, width * len(roots)))
-    for start in range(0, len(inputs), size):
-        rows = slice(start, start + size)
-        if not len(roots):
-            flat = next(iter(parameters.values())).new_zeros(0, width)
-        else:
-            flat = row_gradients(body, parameters, inputs[rows], roots[:, rows]).flatten(0, 1)
-        group.add(flat.mT @ flat if group.kind == "dense" else flat.square().sum(0))
+    for rows in row_gradients(body, list(parameters.values()), inputs, roots, _HELD):
+        group.add(rows.mT @ rows if group.kind == "dense" else rows.square().sum(0))
 
 
 def _block(group: _Group, parameters: Mapping[str, Tensor]) -> Block:
     sums = [value.detach() for value in group.sums]
-    if group.kind == "dense":
-        return Dense((sums[0] + sums[0].mT) / 2)
-    if group.kind == "diagonal":
-        return Diagonal(sums[0] if sums else _zeros(group, parameters))
+    if group.kind != "kronecker":  # without a sum the distribution does not depend on the outputs
+        zeros = parameters[group.names[0]].new_zeros(
+            sum(parameters[n].numel() for n in group.names)
+        )
+        if group.kind == "diagonal":
+            return Diagonal(sums[0] if sums else zeros)
+        whole = sums[0] if sums else zeros.diag()
+        return Dense((whole + whole.mT) / 2)
     inner, outer = sums
-    if not outer.dim():  # no direction at all: the distribution does not depend on the outputs
+    if not outer.dim():
         outer = inner.new_zeros(len(parameters[group.names[0]]), len(parameters[group.names[0]]))
     return Kronecker(outer, inner / max(group.places, 1), len(group.names) > 1)
-
-
-def _zeros(group: _Group, parameters: Mapping[str, Tensor]) -> Tensor:
-    example = parameters[group.names[0]]
-    return example.new_zeros(sum(math.prod(parameters[name].shape) for name in group.names))
