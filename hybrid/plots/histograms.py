@@ -57,12 +57,14 @@ def effect(
     draws = effect.draws.detach().cpu().double().tolist()
     axes.hist(draws, bins=_bins(draws), density=True, color="lightblue")
     axes.axvline(mean, color="tab:blue", label=f"mean {mean:.4g}")
-    axes.axvspan(
-        lower,
-        upper,
+    axes.plot(
+        [lower, upper],
+        [0.02, 0.02],  # just above the axis, whatever the density's height
+        "|-",
+        transform=axes.get_xaxis_transform(),
         color="tab:blue",
-        alpha=0.12,
-        linewidth=0,
+        linewidth=3,
+        markersize=12,
         label=f"{100 * level:.3g} % interval [{lower:.4g}, {upper:.4g}]",
     )
     for i, (name, reference) in enumerate((references or {}).items()):
@@ -70,7 +72,7 @@ def effect(
         if isinstance(reference, tuple):
             low, high = reference
             label = f"{name} [{low:.4g}, {high:.4g}]"
-            axes.axvspan(low, high, color=colour, alpha=0.2, linewidth=0, label=label)
+            axes.axvspan(low, high, color=colour, alpha=0.12, linewidth=0, zorder=0, label=label)
         else:
             label = f"{name} {reference:.4g}"
             axes.axvline(reference, color=colour, linestyle="--", label=label)

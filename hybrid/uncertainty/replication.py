@@ -232,6 +232,7 @@ def _of_values(y: Tensor) -> dict[str, Quantity]:
     values, count = y.double().unique(return_counts=True)
     often = count >= max(3, _LEAST_SHARE * y.numel())
     atoms = values[often][count[often].argsort(descending=True, stable=True)][:_ATOMS].tolist()
+    atoms = [atom + 0.0 for atom in atoms]  # −0 is 0
     whole_numbers = bool((values == values.round()).all() and values[0] >= 0)
     if whole_numbers and 0.0 not in atoms:
         atoms.append(0.0)

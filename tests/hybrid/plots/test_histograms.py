@@ -20,12 +20,12 @@ def labels(axes):
 
 def test_an_effect_with_its_interval_and_references():
     axes = effect(EFFECT, references={"naive": -1.0, "experiment": (1.0, 2.5)})
-    mean, naive = axes.lines
+    mean, interval, naive = axes.lines
     assert mean.get_xdata() == pytest.approx([2.0, 2.0])
     assert naive.get_xdata() == pytest.approx([-1.0, -1.0])
-    spans = [patch for patch in axes.patches if patch.get_alpha()]
-    ends = [(span.get_x(), span.get_x() + span.get_width()) for span in spans]
-    assert ends == [pytest.approx((0.2, 3.8)), pytest.approx((1.0, 2.5))]
+    assert interval.get_xdata() == pytest.approx([0.2, 3.8])
+    (band,) = (patch for patch in axes.patches if patch.get_alpha())
+    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((1.0, 2.5))
     bars = [patch for patch in axes.patches if not patch.get_alpha()]
     assert sum(bar.get_width() * bar.get_height() for bar in bars) == pytest.approx(1.0)
     assert axes.get_xlabel() == EFFECT.target

@@ -92,6 +92,12 @@ def test_counts_and_classes():
     assert {f"share of {k}" for k in range(3)} <= set(check.observed)
 
 
+def test_minus_zero_is_zero():
+    y = torch.randn(100, generator=seeded()) * (torch.arange(100) % 2)
+    check = posterior_predictive_check(hybrid.heads.Normal(None), (torch.zeros(100, 0), y))
+    assert check.observed["share of 0"] == 0.5
+
+
 def test_joints():
     torch.manual_seed(0)
     graph = causal.Graph.parse("X -> Y")
