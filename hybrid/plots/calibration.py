@@ -1,6 +1,6 @@
 """How well probabilities and intervals agree with what happened, drawn (floor 1)."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hybrid.plots.canvas import canvas
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["coverage", "reliability"]
 
-_DIAGONAL = {"color": "grey", "linestyle": "--", "linewidth": 1, "zorder": 1}
+_DIAGONAL: dict[str, Any] = {"color": "grey", "linestyle": "--", "linewidth": 1, "zorder": 1}
 
 
 def reliability(found: "Reliability", *, axes: "Axes | None" = None) -> "Axes":

@@ -55,7 +55,7 @@ class PredictiveCheck:
         return found
 
     def __str__(self) -> str:
-        table = [("", "observed", "replicated", "5 %", "95 %", "p")]
+        table: list[tuple[str, ...]] = [("", "observed", "replicated", "5 %", "95 %", "p")]
         for name, values in self.replicated.items():
             ends = torch.quantile(values, values.new_tensor([0.05, 0.95])).tolist()
             numbers = (self.observed[name], float(values.mean()), *ends, self.p_values[name])
@@ -130,24 +130,17 @@ def _replicated(
     model: Any, data: Any, posterior: Draws | None, draws: int, generator: torch.Generator | None
 ) -> tuple[Data, Data]:
     """Replicates with a leading axis of draws, and the observed data, in the same dtypes."""
-    replicated: Data
-    observed: Data
     if posterior is not None:
         args = data if isinstance(data, tuple) else (data,)
-        replicated, observed = replicate(posterior, model, args, draws, generator)
-    elif hasattr(model, "support") and hasattr(model, "event_shape"):
-        replicated, observed = _of_law(model, data, draws, generator)
-    elif isinstance(model, Joint):
-        replicated, observed = _of_joint(model, data, draws, generator)
-    else:
-        raise TypeError(
-            "the model is a Law, a Joint, or a Pyro model with posterior= (the draws that "
-            f"hybrid.bayes.sample returned); got {model!r}"
-        )
-    if isinstance(replicated, Tensor) and isinstance(observed, Tensor):
-        return replicated, _like("y", observed, replicated)
-    named = dict(observed)
-    return replicated, {name: _like(name, y, replicated[name]) for name, y in named.items()}
+        return _checked(*replicate(posterior, model, args, draws, generator))
+    if hasattr(model, "support") and hasattr(model, "event_shape"):
+        return _of_law(model, data, draws, generator)
+    if isinstance(model, Joint):
+        return _of_joint(model, data, draws, generator)
+    raise TypeError(
+        "the model is a Law, a Joint, or a Pyro model with posterior= (the draws that "
+        f"hybrid.bayes.sample returned); got {model!r}"
+    )
 
 
 def _of_law(
@@ -158,7 +151,8 @@ def _of_law(
     x, y = data
     prediction = predict(law, x, draws, generator, samples=2)
     with torch.no_grad(), seeded(generator):
-        return prediction.distribution.sample(), torch.as_tensor(y)
+        made = prediction.distribution.sample()
+    return made, _like("y", torch.as_tensor(y), made)
 
 
 def _of_joint(
@@ -171,13 +165,20 @@ def _of_joint(
         raise ValueError(f"{unknown} are no variables of the model, which has {joint.variables}")
     observed = {name: torch.as_tensor(values) for name, values in data.items()}
     rows = len(next(iter(observed.values())))
+    random = isinstance(joint, nn.Module) and is_random(joint)
     with torch.no_grad(), seeded(generator):
-        if isinstance(joint, nn.Module) and is_random(joint):
+        if random:
             made = joint.sample(rows, draws=draws)
         else:
             made = joint.sample(draws * rows)
             made = {name: x.reshape(draws, rows, *x.shape[1:]) for name, x in made.items()}
-    return {name: made[name] for name in observed}, observed
+    return _checked({name: made[name] for name in observed}, observed)
+
+
+def _checked(
+    replicated: dict[str, Tensor], observed: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    return replicated, {name: _like(name, y, replicated[name]) for name, y in observed.items()}
 
 
 def _like(name: str, observed: Tensor, replicated: Tensor) -> Tensor:
