@@ -150,15 +150,10 @@ def loo(log_likelihood: Float[Tensor, "..."]) -> LeaveOneOut:
         (True, 1.2)
     """
     table = _checked(log_likelihood)
-    efficiency = 1.0
     total = table.shape[0] * table.shape[1]
-    if log_likelihood.dim() == 3:
-        scaled = (table - table.amax((0, 1))).exp()
-        kept = scaled[:, :, scaled.flatten(0, 1).std(0) > 0]
-        if kept.shape[-1]:
-            efficiency = float(effective_size(kept).clamp_max(total).mean()) / total
+    efficiency = _efficiency(table) if log_likelihood.dim() == 3 else 1.0
     smoothed = _smoothing()
-    rows = [_row(terms, efficiency, smoothed) for terms in table.unbind(-1)]
+    rows = [_row(terms, efficiency, smoothed) for terms in table.movedim(-1, 0).contiguous()]
     pointwise, pareto_k = torch.tensor(rows, dtype=table.dtype).to(log_likelihood).unbind(-1)
     in_sample = table.logsumexp((0, 1)) - math.log(total)
     return LeaveOneOut(pointwise, pareto_k, in_sample.to(log_likelihood), total)
@@ -238,6 +233,18 @@ def _smoothing() -> Any:
     except ImportError as error:
         raise ImportError("loo needs ArviZ: pip install 'borromean[bayes]'") from error
     return array_stats
+
+
+def _efficiency(table: Tensor) -> float:
+    """Effective draws per draw, of the rows' likelihoods: the mean over the rows that vary."""
+    total = table.shape[0] * table.shape[1]
+    found = []
+    for rows in table.split(16, -1):  # memory grows with the rows at a time
+        scaled = (rows - rows.amax((0, 1))).exp()
+        kept = scaled[:, :, scaled.flatten(0, 1).std(0) > 0]
+        if kept.shape[-1]:
+            found.append(effective_size(kept).clamp_max(total))
+    return float(torch.cat(found).mean()) / total if found else 1.0
 
 
 def _row(terms: Tensor, efficiency: float, smoothing: Any) -> tuple[float, float]:
