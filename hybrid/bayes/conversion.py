@@ -1,7 +1,7 @@
 """Turn a network, a Law or a whole model into one with random weights (floor 1)."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeVar
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from causal.guide import Guide
 from hybrid.bayes.batching import is_random
+from hybrid.bayes.exchange import exchanged, is_law
 from hybrid.bayes.mean_field import MeanField
 from hybrid.bayes.posterior import Family, Posterior
 from hybrid.bayes.priors.by_name import ByName
@@ -68,10 +69,9 @@ def variational(
     by_name = getattr(family, "prior", None)
     if isinstance(by_name, ByName):
         by_name.check([name for name, value in module.named_parameters() if id(value) in chosen])
-    converted: dict[int, nn.Module] = {}
-    if any(_is_law(part) for part in module.modules()):
+    if any(is_law(part) for part in module.modules()):
         _check_shared(module, chosen)
-        result = _convert(module, "", family, chosen, converted)
+        result = _converted(module, family, chosen)
         if result is module:
             raise ValueError(f"no law of {type(module).__name__} has a parameter to make random")
         return result
@@ -114,7 +114,7 @@ def _check_shared(module: nn.Module, chosen: set[int]) -> None:
     laws = (
         (name, part)
         for name, part in module.named_modules()
-        if _is_law(part) and id(part) not in guided
+        if is_law(part) and id(part) not in guided
     )
     for name, law in laws:
         for path, value in law.get_submodule("body").named_parameters():
@@ -126,51 +126,27 @@ def _check_shared(module: nn.Module, chosen: set[int]) -> None:
                 )
 
 
-def _convert(
-    module: nn.Module, path: str, family: Family, chosen: set[int], done: dict[int, nn.Module]
-) -> nn.Module:
-    """A shallow copy of ``module``, named ``path``, with its Laws converted; or itself."""
-    if id(module) in done:
-        return done[id(module)]
-    parts: dict[str, nn.Module] = {}
-    if isinstance(module, Guide):
-        done[id(module)] = module
-        return module
-    if _is_law(module):
-        body = module.get_submodule("body")
+def _converted(module: nn.Module, family: Family, chosen: set[int]) -> nn.Module:
+    """A shallow copy of ``module`` with its Laws converted; or itself."""
+    paths = {id(part): f"{name}." if name else "" for name, part in module.named_modules()}
+
+    def change(part: nn.Module) -> nn.Module | None:
+        if isinstance(part, Guide):
+            return part
+        if not is_law(part):
+            return None
+        body = part.get_submodule("body")
         names = [name for name, value in body.named_parameters() if id(value) in chosen]
-        if names:
-            parts["body"] = Posterior(body, _inside(family, f"{path}body."), names=names)
-    else:
-        for name, part in module._modules.items():
-            if part is None:
-                continue
-            new = _convert(part, f"{path}{name}.", family, chosen, done)
-            if new is not part:
-                parts[name] = new
-    done[id(module)] = _with_parts(module, parts) if parts else module
-    return done[id(module)]
+        if not names:
+            return part
+        random = Posterior(body, _inside(family, f"{paths[id(part)]}body."), names=names)
+        return exchanged(part, lambda own: random if own is body else None)
 
-
-def _with_parts(module: nn.Module, parts: Mapping[str, nn.Module]) -> nn.Module:
-    """A copy that shares parameters and buffers, with some submodules replaced."""
-    copy = module.__new__(type(module))
-    copy.__dict__.update(module.__dict__)
-    for name, value in module.__dict__.items():
-        if isinstance(value, dict):
-            copy.__dict__[name] = value.copy()
-    copy._modules.update(parts)
-    return copy
+    return exchanged(module, change)
 
 
 def _guides(module: nn.Module) -> list[Guide]:
     return [part for part in module.modules() if isinstance(part, Guide)]
-
-
-def _is_law(module: nn.Module) -> bool:
-    return isinstance(module._modules.get("body"), nn.Module) and callable(
-        getattr(module, "link", None)
-    )
 
 
 def _patterns(patterns: str | Sequence[str] | None) -> tuple[str, ...] | None:

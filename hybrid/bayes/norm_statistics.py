@@ -49,7 +49,8 @@ def _statistics(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def refresh(module: nn.Module, data: Any) -> None:
     """Compute the running statistics of all batch norms anew, as averages over the batches.
 
-    Everything else is in evaluation mode meanwhile.
+    Everything else is in evaluation mode meanwhile. A batch of one row has no variance: after other
+    ones it is left out.
 
     Args:
         module: A Law or a Layer, or a Joint.
@@ -76,6 +77,8 @@ def refresh(module: nn.Module, data: Any) -> None:
             norm.train()
         count = 0
         for batch in (data,) if single else data:
+            if count and _is_row(batch):
+                continue
             _run(module, batch)
             count += 1
         if not count:
@@ -89,6 +92,13 @@ def refresh(module: nn.Module, data: Any) -> None:
 
 def _is_pair(data: Any) -> bool:
     return isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Tensor)
+
+
+def _is_row(batch: Any) -> bool:
+    """Whether a batch has a single row, as the last one of a loader may."""
+    first = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
+    x = first if isinstance(first, Tensor) else first[0]
+    return len(x) == 1
 
 
 def _run(module: Any, batch: Any) -> None:

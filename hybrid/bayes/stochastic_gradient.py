@@ -111,13 +111,18 @@ class SGHMC(Optimizer):
             "temperature": temperature,
         }
         super().__init__(parameters, defaults)
-        for group in self.param_groups:
-            for name in ("lr", "prior_scale"):
-                if not 0 < group[name] < math.inf:
-                    raise ValueError(f"{name} must be a positive number: {group[name]}")
-            for name in ("friction", "temperature"):
-                if not 0 <= group[name] < math.inf:
-                    raise ValueError(f"{name} must not be negative: {group[name]}")
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take one more group of parameters, which may have settings of its own."""
+        group = {**self.defaults, **param_group}
+        whole("data_size", group["data_size"])
+        for name in ("lr", "prior_scale"):
+            if not 0 < group[name] < math.inf:
+                raise ValueError(f"{name} must be a positive number: {group[name]}")
+        for name in ("friction", "temperature"):
+            if not 0 <= group[name] < math.inf:
+                raise ValueError(f"{name} must not be negative: {group[name]}")
+        super().add_param_group(param_group)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]

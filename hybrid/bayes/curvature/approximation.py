@@ -81,7 +81,8 @@ def laplace(
 
     Raises:
         ValueError: There is no law with a body and trainable parameters, it is random already,
-            has hidden causes, a number is not positive, or a matrix would be too large.
+            has hidden causes, a number is not positive, parameters, the data or the curvature are
+            not finite, or a matrix would be too large.
         TypeError: ``data`` is of no known kind.
 
     Source: MacKay (1992), *A practical Bayesian framework for backpropagation networks*; Daxberger
@@ -173,6 +174,8 @@ class _Likelihood:
                 of_bodies.clear()
         if not self.laws or any(not part.inputs for part in self.laws.values()):
             raise ValueError("data has no rows, or not all laws took part in its likelihood")
+        if self.total.isnan():
+            raise ValueError("the log likelihood of the data is nan: look for nan in the data")
 
     def _add(self, batch: Any) -> None:
         if isinstance(batch, Mapping):
@@ -247,6 +250,11 @@ def _checked_copy(law: Any) -> nn.Module:
         raise TypeError(f"laplace takes a Law, a torch.nn.Module, got {law!r}")
     if is_random(law):
         raise ValueError(f"{type(law).__name__} is already random: give the plain law")
+    bad = [name for name, value in law.named_parameters() if not value.isfinite().all()]
+    if bad:
+        raise ValueError(
+            f"parameters {bad} of the {type(law).__name__} are not finite: train it anew"
+        )
     if any(isinstance(part, Guide) for part in law.modules()):
         raise ValueError(
             f"{type(law).__name__} has hidden causes, whose values the curvature would need: use "
@@ -276,6 +284,11 @@ def _batches(data: Any, size: int) -> Iterator[Any]:
             yield {name: column[start : start + size] for name, column in data.items()}
     elif isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Tensor):
         x, y = data
+        if not x.dim() or not y.dim():
+            raise ValueError(
+                f"x and y have a row for each case, got shapes {tuple(x.shape)} and "
+                f"{tuple(y.shape)}: use unsqueeze(0) for a single one"
+            )
         if len(x) != len(y):
             raise ValueError(f"x has {len(x)} rows, y {len(y)}")
         for start in range(0, len(x), size):

@@ -100,9 +100,10 @@ class Dense(Block):
 
     def draw(self, noise: Tensor) -> Tensor:
         """The solution of Lᵀ w = noise."""
-        flat = noise.reshape(-1, noise.shape[-1])
-        solved = torch.linalg.solve_triangular(self.root.mT, flat.mT, upper=True)
-        return solved.mT.reshape(noise.shape)
+        wide = torch.promote_types(noise.dtype, torch.float32)  # half precision has no solver
+        flat = noise.reshape(-1, noise.shape[-1]).to(wide)
+        solved = torch.linalg.solve_triangular(self.root.mT.to(wide), flat.mT, upper=True)
+        return solved.mT.reshape(noise.shape).to(noise.dtype)
 
     def _factor(self, factor: Tensor, prior: Tensor) -> Tensor:
         # In double precision: a weak prior beside a large curvature is lost in single.

@@ -70,7 +70,7 @@ def measure(
         generator: See `behind_link`.
 
     Raises:
-        ValueError: A full matrix would be too large.
+        ValueError: A full matrix would be too large, or the curvature is not finite.
 
     Example:
         >>> link = lambda raw: td.Normal(raw.squeeze(-1), 0.5)
@@ -249,6 +249,11 @@ def _add_rows(
 
 def _block(group: _Group, parameters: Mapping[str, Tensor]) -> Block:
     sums = [value.detach() for value in group.sums]
+    if not all(bool(value.isfinite().all()) for value in sums):
+        raise ValueError(
+            f"the curvature in {', '.join(group.names)} is not finite: derivatives of the log "
+            "density are not, at some row"
+        )
     if group.kind != "kronecker":  # without a sum the distribution does not depend on the outputs
         zeros = parameters[group.names[0]].new_zeros(
             sum(parameters[n].numel() for n in group.names)

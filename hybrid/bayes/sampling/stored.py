@@ -57,7 +57,7 @@ class _Stored:
         means: Mapping[str, nn.Parameter],
         prior_scales: Mapping[str, float],  # noqa: ARG002 (the contract's)
     ) -> nn.Module:
-        return _Choice({name: self.draws[id(mean)] for name, mean in means.items()})
+        return _Choice({name: self.draws[id(mean)].to(mean) for name, mean in means.items()})
 
 
 class _Choice(nn.Module):

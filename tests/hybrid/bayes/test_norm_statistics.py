@@ -50,3 +50,11 @@ def test_statistics_are_computed_anew_and_modes_kept():
     with pytest.raises(ValueError, match="data has no batch"):
         refresh(net, [])
     assert net[1].momentum == 0.1
+
+
+def test_a_last_batch_of_one_row_is_left_out():
+    x, norm, short = torch.randn(9, 3), nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+    refresh(norm, [x[:4], x[4:8]])
+    refresh(short, [(x[:4], None), (x[4:8], None), (x[8:], None)])
+    torch.testing.assert_close(short.running_var, norm.running_var)
+    torch.testing.assert_close(short.running_mean, norm.running_mean)

@@ -169,3 +169,23 @@ def test_mistakes_are_named():
         SGHMC([parameter], data_size=0)
     with pytest.raises(ValueError, match="Collect has kept no weights"):
         Collect().apply(nn.Linear(2, 1))
+
+
+def test_kept_weights_follow_the_dtype_of_the_law_they_are_given_to():
+    law = Normal(nn.Linear(2, 4))
+    kept = Collect()
+    data = (torch.randn(8, 2), torch.randn(8))
+    sampler = lambda parameters: SGHMC(parameters, lr=0.01, data_size=8)  # noqa: E731
+    objective = ELBO(law, data_size=8)
+    hybrid.fit(objective, data, optimizer=sampler, epochs=3, callbacks=[kept], progress=False)
+    random = kept.apply(Normal(nn.Linear(2, 4)).double())
+    assert random(data[0], draws=2).mean.dtype == torch.float64
+
+
+def test_groups_added_later_are_checked_too():
+    sampler = SGHMC([nn.Parameter(torch.ones(1))], lr=0.1, data_size=5)
+    with pytest.raises(ValueError, match=r"prior_scale must be a positive number: -1\.0"):
+        sampler.add_param_group({"params": [nn.Parameter(torch.ones(1))], "prior_scale": -1.0})
+    assert len(sampler.param_groups) == 1
+    sampler.add_param_group({"params": [nn.Parameter(torch.ones(1))], "lr": 0.2})
+    assert [group["lr"] for group in sampler.param_groups] == [0.1, 0.2]
