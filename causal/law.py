@@ -257,7 +257,8 @@ def law_at(law: Any, context: Tensor) -> td.Distribution:
             f"{type(law).__name__} returned a distribution of batch shape {batch} for a context of "
             f"shape {tuple(context.shape)}: expected {rows} (is a squeeze(-1) missing?)"
         )
-    return distribution.expand(torch.broadcast_shapes(batch, rows))
+    full = tuple(r if d == 1 else d for d, r in zip(padded, rows, strict=True))
+    return distribution if batch == full else distribution.expand(torch.Size(full))
 
 
 def law_over(law: Any, context: Tensor, full: tuple[int, ...] | None) -> td.Distribution:

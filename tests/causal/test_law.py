@@ -150,3 +150,13 @@ def test_law_at_checks_the_batch_shape():
         law_at(lambda c: c, context)
     draws = law_at(lambda c: td.Normal(torch.zeros(3, 1), 1.0), torch.zeros(1, 5, 2))
     assert draws.batch_shape == (3, 5)
+
+
+def test_a_distribution_that_has_its_axis_of_draws_is_not_expanded():
+    found = td.Normal(torch.zeros(8, 5), 1.0)
+    assert law_at(lambda context: found, torch.zeros(1, 5, 2)) is found  # an expansion costs a step
+    narrow = law_at(lambda context: td.Normal(torch.zeros(8, 1), 1.0), torch.zeros(1, 5, 2))
+    assert narrow.batch_shape == (8, 5)
+    assert law_at(
+        lambda context: td.Normal(torch.zeros(8, 1), 1.0), torch.zeros(1, 0, 2)
+    ).batch_shape == (8, 0)
