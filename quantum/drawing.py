@@ -6,7 +6,9 @@ import pennylane as qml
 import torch
 from torch import Tensor
 
+from quantum.circuits.wiring import decomposed_order, order_matters, wire_order
 from quantum.layer import CircuitLayer
+from quantum.simulators import DensityMatrix
 
 __all__ = ["diagram", "openqasm"]
 
@@ -98,5 +100,10 @@ def _order(layer: CircuitLayer, script: Any) -> Any:
     """The wires in the order in which the layer numbers them."""
     if layer._wires is not None:
         return qml.wires.Wires(layer._wires)
-    standard = range(len(script.wires))
-    return qml.wires.Wires(standard) if set(script.wires) == set(standard) else script.wires
+    order = wire_order(script.operations, script.measurements)
+    if order_matters(order, script.measurements):
+        shapes = {"the inputs": (layer.in_features or 0,), **layer._shapes}
+        channels = isinstance(layer.simulator, DensityMatrix)
+        found = decomposed_order(layer._function.resolve(), shapes, channels=channels)
+        order = order if found is None else found
+    return qml.wires.Wires(order)

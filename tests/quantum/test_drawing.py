@@ -75,6 +75,15 @@ def test_wires_are_numbered_as_in_the_layer():
     assert diagram(layer).splitlines()[1].startswith("b: ──RX─")
 
 
+def test_wires_that_a_decomposition_orders_are_drawn_in_that_order():
+    def circuit(x):
+        qml.adjoint(qml.AngleEmbedding)(x, wires=["a", "b"])
+        return qml.probs()
+
+    rows = diagram(CircuitLayer(circuit, {}, in_features=2)).splitlines()
+    assert [row[0] for row in rows] == ["b", "a"]  # as the probabilities
+
+
 def test_a_number_of_inputs_that_is_not_known_is_an_error():
     layer = CircuitLayer(lambda x: (qml.RX(x[0], 0), qml.probs())[1], {})
     with pytest.raises(ValueError, match="in_features"):
