@@ -1,11 +1,11 @@
 """How good and how honest predictions are on real tables, method by method.
 
-Regression (diabetes; nhefs: change of weight; star98: pupils above the median, per cent) and
-classification (breast cancer, wine, digits), ten splits that all methods share. The reference is one heteroscedastic network, its weight decay chosen
-on validation rows; every other method has the same body. Variational weights choose the weight of
-their divergence (1, 1/10, 1/100) on them: with 1 and a few hundred rows they keep to the prior.
-Coverage is that of 90 % intervals, or of the smallest sets of classes that hold 90 %; ECE that of
-`hybrid.uncertainty` (classes alone).
+Regression (diabetes; nhefs: change of weight; star98: per cent of pupils above the median) and
+classification (breast cancer, wine, digits), ten splits that all methods share. The reference is
+one heteroscedastic network, its weight decay chosen on validation rows; every other method has the
+same body. Variational weights choose the weight of their divergence (1, 1/10, 1/100) on them: with
+1 and a few hundred rows they keep to the prior. Coverage is that of 90 % intervals, or of the
+smallest sets of classes that hold 90 %; ECE that of `hybrid.uncertainty` (classes alone).
 
     python benchmarks/tables.py --splits 10 --markdown block.md
     python benchmarks/tables.py --data diabetes --methods point mean_field --splits 2
