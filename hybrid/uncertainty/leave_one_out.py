@@ -216,7 +216,8 @@ def _checked(log_likelihood: Tensor) -> Tensor:
     draws, rows = table.shape[0] * table.shape[1], table.shape[2]
     if draws < _FEWEST_DRAWS or rows < 2:
         raise ValueError(
-            f"leave-one-out needs at least {_FEWEST_DRAWS} draws of 2 rows, got {draws} of {rows}"
+            f"leave-one-out needs at least {_FEWEST_DRAWS} draws of 2 rows, got {draws} of {rows} "
+            "(the rows of a Pyro model are those of its plates)"
         )
     bad = (~table.isfinite()).flatten(0, 1).any(0).nonzero().flatten().tolist()
     if bad:

@@ -7,7 +7,8 @@ from typing import Any
 import pyro
 import torch
 from pyro.distributions import Unit
-from pyro.poutine import condition, trace, uncondition
+from pyro.poutine import condition, trace
+from pyro.poutine.messenger import Messenger
 from pyro.poutine.subsample_messenger import _Subsample
 from torch import Tensor
 
@@ -113,22 +114,35 @@ def replicate(
     flat = {name: values.flatten(0, 1) for name, values in _latent(draws, model, args).items()}
     total = len(next(iter(flat.values())))
     made: dict[str, list[Tensor]] = {}
-    observed: dict[str, Tensor] = {}
+    free = _Unobserved()
     with torch.no_grad(), seeded(generator), _quiet():
         for k in range(count):
             i = k * total // count if count <= total else k % total
             given = {name: values[i] for name, values in flat.items()}
-            nodes = trace(condition(uncondition(model), given)).get_trace(*args).nodes
-            for name, node in nodes.items():
-                infer = node.get("infer") or {}
-                if infer.get("was_observed") and name not in given and _told(node):
-                    if isinstance(node["fn"], Unit):
-                        continue  # a factor makes no data
-                    made.setdefault(name, []).append(torch.as_tensor(node["value"]))
-                    observed[name] = torch.as_tensor(infer["obs"])
+            nodes = trace(condition(free(model), given)).get_trace(*args).nodes
+            for name in free.observed:
+                made.setdefault(name, []).append(torch.as_tensor(nodes[name]["value"]))
     if not made:
         raise ValueError(f"{_name(model)} observes nothing: give its observed sites obs=")
+    observed = {name: torch.as_tensor(value) for name, value in free.observed.items()}
     return {name: torch.stack(values) for name, values in made.items()}, observed
+
+
+class _Unobserved(Messenger):
+    """Has a model draw what it observes, and keeps what that was.
+
+    It stands inside of ``condition``, whose sites are observed as well. What the model computes is
+    left alone: drawn inside a plate, it would be repeated for each row.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observed: dict[str, Any] = {}
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["is_observed"] and _told(msg) and not isinstance(msg["fn"], Unit):
+            self.observed[msg["name"]] = msg["value"]
+            msg["is_observed"], msg["value"] = False, None
 
 
 def _latent(draws: Draws, model: Callable[..., Any], args: tuple[Any, ...]) -> Mapping[str, Tensor]:

@@ -91,6 +91,22 @@ def test_replicates_of_few_draws_use_them_evenly():
     assert (replicated["y"].mean(1) / 100).floor().tolist() == [0, 2]
 
 
+def test_what_is_computed_inside_a_plate_is_not_drawn():
+    def hierarchical(y):
+        scale = pyro.sample("scale", dist.HalfNormal(1.0))
+        with pyro.plate("rows", len(y)):
+            raw = pyro.sample("raw", dist.Normal(0.0, 1.0))
+            theta = pyro.deterministic("theta", scale * raw)
+            pyro.sample("y", dist.Normal(theta, 0.01), obs=y)
+
+    draws = Draws({"scale": torch.full((2, 3), 2.0), "raw": torch.arange(6.0).expand(2, 3, 6)})
+    replicated, observed = replicate(draws, hierarchical, (Y,), 4)
+    assert torch.equal(observed["y"], Y)
+    torch.testing.assert_close(
+        replicated["y"], 2 * torch.arange(6.0).expand(4, 6), atol=0.1, rtol=0
+    )
+
+
 def test_errors_tell_the_mend():
     def silent(y):
         pyro.sample("mean", dist.Normal(0.0, 1.0))
