@@ -250,7 +250,8 @@ class Collect:
                 "Collect has kept no weights: pass it to hybrid.fit as a callback, for more than "
                 f"{self.after} epochs (after={self.after}, every={self.every} steps)"
             )
-        names = named_in(law, self._live, "the kept parameter")
+        shapes = {name: value.shape for name, value in self._live.items()}
+        names = named_in(law, self._live, "the kept parameter", shapes)
         plain = copy.deepcopy(law)
         weights = {names[name]: values for name, values in self.draws.items()}
         for own in names.values():

@@ -196,7 +196,8 @@ class SWAG:
 
     def _random(self, plain: nn.Module, scale: float) -> nn.Module:
         """``plain`` at the mean, with random weights around it."""
-        names = named_in(plain, self._live, "the collected parameter")
+        shapes = {name: value.shape for name, value in self._live.items()}
+        names = named_in(plain, self._live, "the collected parameter", shapes)
         table = {}
         for k, own in enumerate(names.values()):
             parameter = plain.get_parameter(own).requires_grad_(True)

@@ -242,9 +242,12 @@ class NaturalGradient(Optimizer):
             direction = block.curvature.solve(gradient, group["damping"])
             direction = torch.where(block.plain, gradient, direction)
             if not bool(direction.isfinite().all()):
+                mend = "so has its gradient"
+                if bool(gradient.isfinite().all()):
+                    mend = f"raise its damping={group['damping']}"
                 raise ArithmeticError(
                     f"NaturalGradient: the step of group {block.group} has NaN or infinite "
-                    f"entries with damping={group['damping']}: raise it"
+                    f"entries: {mend}"
                 )
             step = -group["lr"] * direction
             along, length = float(gradient @ step), float(block.curvature.length(step))

@@ -20,6 +20,7 @@ from hybrid.bayes.curvature.noise import KnownNoise, normal_of
 from hybrid.bayes.curvature.spread import Curvature, Fit
 from hybrid.bayes.curvature.tangent import Tangent
 from hybrid.bayes.exchange import is_law
+from hybrid.loss import whole
 from hybrid.watching import Call, watched
 
 __all__ = ["laplace"]
@@ -99,6 +100,8 @@ def laplace(
         raise ValueError(f"structure is one of {', '.join(get_args(Structure))}: {structure!r}")
     if not 0 < prior_precision < math.inf:
         raise ValueError(f"prior_precision must be a positive number: {prior_precision}")
+    whole("samples", samples)
+    whole("batch_size", batch_size)
     plain = _checked_copy(law)
     training = {part: part.training for part in plain.modules()}
     if noise is not None:
@@ -182,6 +185,8 @@ class _Likelihood:
             joint: Any = self.module
             self.total += joint.log_probability(batch).sum().double().cpu()
             return
+        if len(batch) != 2:
+            raise ValueError(f"a batch of data is a pair (x, y) or columns, got {len(batch)} parts")
         x, y = batch
         law = self.module
         x = in_dtype_of(law, x)
@@ -279,10 +284,10 @@ def _laws(module: nn.Module, structure: Structure) -> dict[str, _Part]:
 
 def _batches(data: Any, size: int) -> Iterator[Any]:
     if isinstance(data, Mapping):
-        rows = len(next(iter(data.values())))
+        rows = len(next(iter(data.values()))) if data else 0
         for start in range(0, rows, size):
             yield {name: column[start : start + size] for name, column in data.items()}
-    elif isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Tensor):
+    elif isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[0], Tensor):
         x, y = data
         if not x.dim() or not y.dim():
             raise ValueError(

@@ -34,14 +34,9 @@ def with_draws(law: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     """
     known = dict(law.named_parameters())
     found: dict[int, Tensor] = {}
-    for name, own in named_in(law, weights, "the draws").items():
-        values, parameter = weights[name], known[own]
-        if values.shape[1:] != parameter.shape:
-            raise ValueError(
-                f"the draws {name!r} have shape {tuple(values.shape[1:])}, the law's parameter "
-                f"{tuple(parameter.shape)}"
-            )
-        found[id(parameter)] = values
+    shapes = {name: values.shape[1:] for name, values in weights.items()}
+    for name, own in named_in(law, weights, "the draw of", shapes).items():
+        found[id(known[own])] = weights[name]
     include = [name for name, value in known.items() if id(value) in found]
     return variational(law, _Stored(found), include=include)
 

@@ -1,6 +1,7 @@
 """Parameters are found in a law by the end of their names."""
 
 import pytest
+import torch
 from torch import nn
 
 from hybrid.backbones import MLP
@@ -20,3 +21,10 @@ def test_what_does_not_fit_is_refused():
         named_in(nn.PReLU(), ["a.bias"])
     with pytest.raises(ValueError, match=r"\['a.weight', 'b.weight'\] all fit \['weight'\]"):
         named_in(nn.PReLU(), ["a.weight", "b.weight"])
+
+
+def test_shapes_that_would_only_broadcast_are_refused():
+    law = Normal(nn.Linear(3, 4))
+    shapes = {"model.body.0.weight": torch.Size([4, 1])}
+    with pytest.raises(ValueError, match=r"weight' has shape \(4, 1\), the law's .* \(4, 3\)"):
+        named_in(law, shapes, shapes=shapes)

@@ -178,3 +178,12 @@ def test_mistakes_are_named():
         SWAG(rank=1)
     with pytest.raises(ValueError, match="positive number of steps: 0"):
         SWAG(every=0)
+
+
+def test_a_law_of_another_width_is_refused_even_where_its_shapes_broadcast():
+    narrow = Normal(nn.Linear(1, 4)).double()
+    swag = SWAG(after=0)
+    objective = ELBO(narrow, data_size=32)
+    hybrid.fit(objective, (X[:, :1], Y), optimizer=sgd, epochs=3, callbacks=[swag], progress=False)
+    with pytest.raises(ValueError, match=r"0\.weight' has shape \(4, 1\), the law's .* \(4, 3\)"):
+        swag.apply(Normal(nn.Linear(3, 4)).double())

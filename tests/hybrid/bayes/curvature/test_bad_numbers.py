@@ -1,4 +1,4 @@
-"""Laplace's approximation of what is not finite, has no rows, or has few digits."""
+"""Laplace's approximation of what is not finite, has no rows, is no data, or has few digits."""
 
 import pytest
 import torch
@@ -61,3 +61,17 @@ def test_half_precision(structure):
     found = random(torch.randn(4, 3), draws=5).mean
     assert found.dtype == torch.bfloat16
     assert bool(found.isfinite().all())
+
+
+def test_what_is_no_data():
+    law, x, y = Normal(nn.Linear(3, 4)), torch.ones(6, 3), torch.ones(6)
+    with pytest.raises(ValueError, match="samples must be at least 1: 0"):
+        laplace(law, (x, y), samples=0)
+    with pytest.raises(ValueError, match="batch_size must be at least 1: 0"):
+        laplace(law, (x, y), batch_size=0)
+    with pytest.raises(ValueError, match=r"a pair \(x, y\) or columns, got 3 parts"):
+        laplace(law, [(x, y, y)])
+    with pytest.raises(ValueError, match="data has no rows"):
+        laplace(law, {})
+    one, two = (laplace(law, data).state_dict() for data in ((x, y), [x, y]))
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
