@@ -38,7 +38,7 @@ def test_full_rank_is_exact() -> None:
 
 @pytest.mark.parametrize("name", ["MeanField", "laplace diagonal"])
 def test_independent_weights_are_too_narrow_by_what_they_leave_out(name) -> None:
-    verdicts = found(name, 100)
+    verdicts = found(name, 50)
     assert not calibration.uniform(verdicts)
     assert [one.width for one in verdicts[:2]] == pytest.approx(NARROW, abs=0.03)
 
