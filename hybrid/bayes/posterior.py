@@ -180,8 +180,9 @@ class Posterior(nn.Module):
 
     def _means(self) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
+        mean = self.mean
         for name, path, leaf in self._places:  # get_parameter, in a fraction of the time
-            part: Any = self.mean
+            part: Any = mean
             for step in path:
                 part = part._modules[step]
             found[name] = part._parameters[leaf]

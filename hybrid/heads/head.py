@@ -54,6 +54,8 @@ class Head(nn.Module, abc.ABC):
         (torch.Size([7]), torch.Size([5, 7]))
     """
 
+    _states: int | None = None
+
     def __init__(self, body: nn.Module, event_shape: Sequence[int] = ()) -> None:
         super().__init__()
         self.body = body
@@ -67,7 +69,7 @@ class Head(nn.Module, abc.ABC):
     @property
     def states(self) -> int | None:
         """Number of classes of a finite law; None for all others."""
-        return getattr(self, "_states", None)
+        return self._states
 
     @abc.abstractmethod
     def link(self, raw: Float[Tensor, "*batch outputs"]) -> Distribution:
@@ -93,13 +95,14 @@ class Head(nn.Module, abc.ABC):
             with fixed(self, draws):
                 distribution = self(context.unsqueeze(0))
                 return expanded(distribution, (draws, *distribution.batch_shape[1:]))
+        body = self.body
         with fixed(self) as current:
-            _check_width(self.body, context)
-            if type(self.body) is Constant:  # one row serves all
-                return expanded(self.link(self.body.values), context.shape[:-1])
+            _check_width(body, context)
+            if type(body) is Constant:  # one row serves all
+                return expanded(self.link(body.values), context.shape[:-1])
             if current is None:
-                return self.link(self.body(context))
-            return self.link(batched(self.body, {}, context))
+                return self.link(body(context))
+            return self.link(batched(body, {}, context))
 
 
 def attach(body: nn.Module | None, features: int | None, bias: Sequence[float]) -> nn.Module:

@@ -74,7 +74,6 @@ def test_arviz_agrees_array_by_array():
 
 
 def test_arviz_agrees_on_what_it_is_given():
-    pytest.importorskip("xarray_einstats", reason="ArviZ's own loo needs it")
     from arviz_stats.loo import loo as arviz_loo
 
     x, y = data()
@@ -136,7 +135,6 @@ def test_models_are_compared_in_pairs():
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
 def test_arviz_compares_alike():
-    pytest.importorskip("xarray_einstats", reason="ArviZ's own compare needs it")
     from arviz_stats.loo import compare as arviz_compare
 
     x, y = data(n=150)
