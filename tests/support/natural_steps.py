@@ -6,9 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import hybrid
-from hybrid.optim import (
-    NaturalGradient,
-)
+from hybrid.optim import NaturalGradient
 
 ROWS = 40
 fit = partial(hybrid.fit, progress=False)
