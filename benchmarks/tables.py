@@ -12,6 +12,7 @@ smallest sets of classes that hold 90 %; ECE that of `hybrid.uncertainty` (class
 """
 
 import argparse
+import contextlib
 import functools
 import json
 import math
@@ -164,16 +165,19 @@ def variational(family, task, parts, seed, body="mlp"):
 
 
 def swag(task, parts, seed):
-    """Averages along SGD from the trained network."""
-    law = point(task, parts, seed)
-    collect = hybrid.bayes.SWAG(rank=20, after=5)
-    objective = hybrid.objectives.ELBO(law.train(), data_size=len(parts[0][0]))
-    sgd = functools.partial(torch.optim.SGD, lr=0.01, momentum=0.9, weight_decay=1e-3)
-    hybrid.fit(
-        objective, parts[0], optimizer=sgd, epochs=45, batch_size=BATCH, callbacks=[collect],
-        seed=0, progress=False,
-    )  # fmt: skip
-    return collect.apply(law.eval())
+    """Averages along SGD from the trained network, at the largest rate that does not diverge."""
+    for rate in (1e-2, 3e-3, 1e-3):
+        law = point(task, parts, seed)
+        collect = hybrid.bayes.SWAG(rank=20, after=5)
+        objective = hybrid.objectives.ELBO(law.train(), data_size=len(parts[0][0]))
+        sgd = functools.partial(torch.optim.SGD, lr=rate, momentum=0.9, weight_decay=1e-3)
+        with contextlib.suppress(hybrid.NonFiniteError):
+            hybrid.fit(
+                objective, parts[0], optimizer=sgd, epochs=45, batch_size=BATCH,
+                callbacks=[collect], seed=0, progress=False,
+            )  # fmt: skip
+            return collect.apply(law.eval())
+    raise RuntimeError("SGD diverges at every rate")
 
 
 def laplace(structure, task, parts, seed):

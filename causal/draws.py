@@ -177,13 +177,13 @@ def divergence(module: nn.Module) -> Tensor:
         >>> divergence(torch.nn.Linear(2, 1))
         tensor(0.)
     """
-    total = torch.zeros(())
+    total: Tensor | None = None
     for member in _members(module):
         own: Any = getattr(type(member), "divergence", None)
         if own is not None and callable(own):
             value: Tensor = own(member)
-            total = total.to(value) + value
-    return total
+            total = value if total is None else total.to(value) + value
+    return torch.zeros(()) if total is None else total
 
 
 @contextmanager

@@ -311,16 +311,22 @@ def _linear(module: Any, weights: Weights, inputs: Tensor) -> Tensor:
     weight, bias = weights.get("weight"), weights.get("bias")
     weight = own["weight"] if weight is None else weight
     bias = own["bias"] if bias is None else bias
-    draws = max([len(inputs), *map(len, weights.values())])
+    draws = inputs.shape[0]  # len() of a tensor is slow
+    for value in weights.values():
+        draws = max(draws, value.shape[0])
     if draws == 1:
         bias = bias if bias is None or bias.dim() == 1 else bias.squeeze(0)
         return F.linear(inputs, weight if weight.dim() == 2 else weight.squeeze(0), bias)
-    rows = inputs.reshape(len(inputs), -1, inputs.shape[-1]).expand(draws, -1, -1)
-    matrix = (weight.mT if weight.dim() == 3 else weight.mT.unsqueeze(0)).expand(draws, -1, -1)
+    rows = inputs if inputs.dim() == 3 else inputs.reshape(len(inputs), -1, inputs.shape[-1])
+    rows = rows if rows.shape[0] == draws else rows.expand(draws, -1, -1)
+    matrix = weight.mT if weight.dim() == 3 else weight.mT.unsqueeze(0)
+    matrix = matrix if matrix.shape[0] == draws else matrix.expand(draws, -1, -1)
     if bias is None:
         outputs = torch.bmm(rows, matrix)
     else:
         outputs = torch.baddbmm(bias.unsqueeze(-2), rows, matrix)
+    if inputs.dim() == 3:
+        return outputs
     return outputs.reshape(draws, *inputs.shape[1:-1], outputs.shape[-1])
 
 

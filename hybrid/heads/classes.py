@@ -69,7 +69,7 @@ class Categorical(Head):
         if states < 2:
             raise ValueError(f"a categorical law needs at least 2 states, got {states}")
         super().__init__(attach(body, features, [0.0] * states))
-        self._states = states
+        self._states: int = states
 
     @property
     def support(self) -> constraints.Constraint:

@@ -83,7 +83,7 @@ class Ordinal(Head):
         if body is not None:
             whole = nn.Sequential(whole, placed_like(body, Cuts([cuts[0], *gaps])))
         super().__init__(whole)
-        self._states = states
+        self._states: int = states
 
     @property
     def support(self) -> constraints.Constraint:
