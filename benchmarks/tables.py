@@ -13,6 +13,7 @@ smallest sets of classes that hold 90 %; ECE that of `hybrid.uncertainty` (class
 
 import argparse
 import contextlib
+import copy
 import functools
 import json
 import math
@@ -141,15 +142,23 @@ def fresh(task, seed, body="mlp"):
     return network(task, body)
 
 
+def best(found, parts):
+    """The law of the highest log probability of the validation rows."""
+
+    @torch.no_grad()
+    def score(law):
+        prediction = hybrid.predict(law, parts[1][0], DRAWS, torch.Generator().manual_seed(0))
+        number = float(prediction.log_probability(parts[1][1]).mean())
+        return number if math.isfinite(number) else -math.inf
+
+    return max(found, key=score)
+
+
 def point(task, parts, seed, body="mlp"):
     """The reference: weight decay by validation."""
-    found = []
-    for decay in (0.0, 0.03, 0.3):
-        law = trained(fresh(task, seed, body), parts, decay=decay)
-        with torch.no_grad():
-            score = hybrid.predict(law, parts[1][0]).log_probability(parts[1][1]).mean()
-        found.append((float(score), decay, law))
-    return max(found, key=lambda entry: entry[0])[2]
+    return best(
+        [trained(fresh(task, seed, body), parts, decay=decay) for decay in (0.0, 0.03, 0.3)], parts
+    )
 
 
 def variational(family, task, parts, seed, body="mlp"):
@@ -157,27 +166,24 @@ def variational(family, task, parts, seed, body="mlp"):
     found = []
     for colder in (1, 10, 100):
         law = hybrid.bayes.variational(fresh(task, seed, body), family)
-        trained(law, parts, draws=4, epochs=2 * EPOCHS, lr=1e-2, colder=colder)
-        generator = torch.Generator().manual_seed(0)
-        prediction = hybrid.predict(law, parts[1][0], DRAWS, generator)
-        found.append((float(prediction.log_probability(parts[1][1]).mean()), colder, law))
-    return max(found, key=lambda entry: entry[0])[2]
+        found.append(trained(law, parts, draws=4, epochs=2 * EPOCHS, lr=1e-2, colder=colder))
+    return best(found, parts)
 
 
 def swag(task, parts, seed):
-    """Averages along SGD from the trained network, at the largest rate that does not diverge."""
+    """Averages along SGD from the trained network, the rate by validation."""
+    start, found = point(task, parts, seed), []
     for rate in (1e-2, 3e-3, 1e-3):
-        law = point(task, parts, seed)
+        law = copy.deepcopy(start).train()
         collect = hybrid.bayes.SWAG(rank=20, after=5)
-        objective = hybrid.objectives.ELBO(law.train(), data_size=len(parts[0][0]))
         sgd = functools.partial(torch.optim.SGD, lr=rate, momentum=0.9, weight_decay=1e-3)
-        with contextlib.suppress(hybrid.NonFiniteError):
+        with contextlib.suppress(hybrid.NonFiniteError):  # the rate is too large
             hybrid.fit(
-                objective, parts[0], optimizer=sgd, epochs=45, batch_size=BATCH,
-                callbacks=[collect], seed=0, progress=False,
+                hybrid.objectives.ELBO(law, data_size=len(parts[0][0])), parts[0], optimizer=sgd,
+                epochs=45, batch_size=BATCH, callbacks=[collect], seed=0, progress=False,
             )  # fmt: skip
-            return collect.apply(law.eval())
-    raise RuntimeError("SGD diverges at every rate")
+            found.append(collect.apply(law.eval()))
+    return best(found, parts)
 
 
 def laplace(structure, task, parts, seed):
@@ -185,28 +191,28 @@ def laplace(structure, task, parts, seed):
 
     By the evidence alone a network that meets all its training labels gets too wide a posterior.
     """
-    law = point(task, parts, seed)
-    found = []
+    law, found = point(task, parts, seed), []
     for precision in (None, 1.0, 10.0, 100.0, 1000.0):
         made = hybrid.bayes.laplace(law, parts[0], structure, prior_precision=precision or 1.0)
-        if precision is None:
-            hybrid.bayes.fit_prior(made)
-        prediction = hybrid.predict(made, parts[1][0], DRAWS, torch.Generator().manual_seed(0))
-        found.append((float(prediction.log_probability(parts[1][1]).mean()), precision, made))
-    return max(found, key=lambda entry: entry[0])[2]
+        found.append(hybrid.bayes.fit_prior(made) if precision is None else made)
+    return best(found, parts)
 
 
 def sghmc(task, parts, seed):
-    """Noisy gradients from the trained network."""
-    law = point(task, parts, seed)
-    size = len(parts[0][0])
-    kept = hybrid.bayes.Collect(after=80, every=20, limit=DRAWS)
-    hybrid.fit(
-        hybrid.objectives.ELBO(law.train(), data_size=size), parts[0],
-        optimizer=lambda p: hybrid.bayes.SGHMC(p, lr=5e-4, data_size=size, friction=10.0),
-        epochs=400, batch_size=BATCH, callbacks=[kept], seed=0, progress=False,
-    )  # fmt: skip
-    return kept.apply(law.eval())
+    """Noisy gradients from the trained network, the prior by validation."""
+    start, size, found = point(task, parts, seed), len(parts[0][0]), []
+    for width in (0.1, 0.3):
+        law = copy.deepcopy(start).train()
+        kept = hybrid.bayes.Collect(after=80, every=20, limit=DRAWS)
+        sampler = functools.partial(
+            hybrid.bayes.SGHMC, lr=5e-4, data_size=size, friction=10.0, prior_scale=width
+        )
+        hybrid.fit(
+            hybrid.objectives.ELBO(law, data_size=size), parts[0], optimizer=sampler, epochs=400,
+            batch_size=BATCH, callbacks=[kept], seed=0, progress=False,
+        )  # fmt: skip
+        found.append(kept.apply(law.eval()))
+    return best(found, parts)
 
 
 def ensemble(task, parts, seed):
