@@ -71,9 +71,11 @@ def decomposed_order(
         with qml.QueuingManager.stop_recording(), torch.no_grad():
             weights = dict(zip(list(shapes)[1:], rest, strict=True))
             script = qml.tape.make_qscript(function)(first, **weights)
-            (made, *_), _ = device.preprocess_transforms()((script,))
+            # Of the gates alone: samples and counts would need shots here.
+            gates = qml.tape.QuantumScript(script.operations, [qml.probs()])
+            (made, *_), _ = device.preprocess_transforms()((gates,))
     except Exception:  # what that simulator lacks; faults of the function are told by its trace
         return None
-    order = wire_order(made.operations, made.measurements)
+    order = wire_order(made.operations, script.measurements)
     kept = [wire for wire in order if wire in script.wires]  # not the decomposition's work wires
     return kept + [wire for wire in script.wires if wire not in kept]

@@ -62,6 +62,17 @@ def test_parts_of_templates_order_the_wires(read, simulator):
     torch.testing.assert_close(ours, theirs, check_dtype=False)
 
 
+@pytest.mark.parametrize("read", [qml.sample, qml.counts])
+def test_parts_of_templates_order_what_is_drawn(read):
+    def circuit(x):
+        qml.adjoint(qml.AngleEmbedding)(x, wires=["a", "b"])
+        return read()
+
+    x = torch.tensor([torch.pi, 0.0], dtype=torch.float64)  # turns "a", the later one
+    drawn = CircuitLayer(circuit, {}, in_features=2, shots=3)(x)
+    assert drawn == {"01": 3} if read is qml.counts else drawn.tolist() == [[0, 1]] * 3
+
+
 def test_where_pennylane_cannot_decompose_wires_count_as_they_appear():
     def circuit(x):
         qml.RY(x[0], wires="b")
