@@ -3,6 +3,7 @@
 (Floor 1.)
 """
 
+import atexit
 import os
 import warnings
 from dataclasses import dataclass
@@ -148,6 +149,8 @@ def fabric_of(runtime: Runtime, device: torch.device) -> Any:
             "objective itself (objective.double()), or use 'bf16-mixed'"
         )
     fabric.launch()
+    if fabric.world_size > 1:
+        atexit.register(_leave)
     return fabric
 
 
@@ -173,3 +176,12 @@ def dtype_of(module: nn.Module) -> torch.dtype:
     """The floating dtype of a module's first real parameter, else torch's default."""
     dtypes = (p.dtype for p in module.parameters() if p.is_floating_point())
     return next(dtypes, torch.get_default_dtype())
+
+
+def _leave() -> None:
+    """Take down the processes' group at exit: its threads may abort a process that just ends.
+
+    Fabric does so for NCCL alone.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
