@@ -58,8 +58,7 @@ class CircuitLayer(nn.Module):
     through `torch.func.functional_call`. Several measurements are concatenated on the last axis in
     the order returned; ``state`` ``(*batch, 2^n)`` and ``density_matrix`` ``(*batch, d, d)`` are
     complex and stand alone (of a `DensityMatrix`, ``state`` is ``(*batch, 2^n, 2^n)``). Wires are
-    ordered as by PennyLane's default.qubit (0, 1, …, else as the decomposed circuit meets them), or
-    by the QNode's device where it names wires; one that a template leaves idle counts all the same.
+    ordered by the QNode's device, else as default.qubit does after decomposing; idle ones count.
 
     Precision is that of the promoted inputs and weights: float32 is computed in complex64, float64
     in complex128, half and bfloat16 inputs in complex64 and returned as they came. Where a
